@@ -1,0 +1,41 @@
+//! Margay: WebAssembly components served as MCP tools, in one process, on io_uring.
+//!
+//! ```text
+//!  clients ──HTTP/1.1──▶ shard 0..N-1 ── scan ── route ── lease ──▶ component instance (this thread)
+//!                            │  ▲                            └────▶ worker thread (calls that outlive a slice)
+//!                            │  └── mailbox: finished calls, new catalogue, drain
+//!                            ├──▶ recorder thread: access log, component store
+//!                            └──▶ counters + histograms ──▶ control thread: /metrics, /healthz, /readyz
+//! ```
+//!
+//! A **shard** is one thread with its own listener, ring, buffers, arenas and warm instances; nothing mutable is
+//! shared between shards but the catalogue snapshot, the session table and bounded queues. The modules stand here
+//! in dependency order: each imports only from those above it, and a test holds that.
+
+pub mod limits;
+
+pub mod error;
+
+#[allow(unsafe_code)]
+pub mod mem;
+
+#[allow(unsafe_code)]
+pub mod ring;
+
+pub mod wire;
+
+pub mod mcp;
+
+pub mod component;
+
+pub mod catalog;
+
+pub mod tape;
+
+pub mod metrics;
+
+pub mod shard;
+
+pub mod control;
+
+pub mod cli;
