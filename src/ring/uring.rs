@@ -1,0 +1,361 @@
+//! The kernel interface for production: io_uring with multishot accept and receive and a provided-buffer ring.
+//!
+//! One `io_uring_enter` a turn submits what is queued and runs what has arrived, and it is left out when there is
+//! neither: with deferred task work the kernel says in the shared flags whether there is. A sleeping shard is woken
+//! through an eventfd, because deferred task work does not make the ring's own descriptor readable (it does so only
+//! once run; seen on 6.18). The eventfd is never read, edges are enough, and is silent while the shard is awake, so it
+//! costs no system call. The ring belongs to the thread that made it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering, fence};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use io_uring::types::{BufRingEntry, CancelBuilder, Fd};
+use io_uring::{EnterFlags, IoUring, opcode, squeue};
+
+use super::driver::{Driver, RingOptions};
+use super::group::BufferGroup;
+use super::kernel::{Event, Kernel, Operation};
+use super::readiness::Readiness;
+use super::{RingStats, syscall};
+
+/// The buffer group's number; a ring has one.
+const GROUP: u16 = 0;
+
+/// How often [`Kernel::retire`] waits, and how long each time, before it says that the kernel did not let go.
+const RETIRE_WAITS: u32 = 20;
+const RETIRE_WAIT: Duration = Duration::from_millis(50);
+
+/// Sockets over io_uring.
+pub type UringRing = Driver<Uring>;
+
+impl UringRing {
+    /// A ring of the calling thread, which must also be the one that drives it.
+    ///
+    /// Errors: the kernel refuses; [`crate::ring::probe`] says why and what to do.
+    pub fn new(options: RingOptions) -> io::Result<Self> {
+        options.check()?;
+        Ok(Self::with_kernel(Uring::new(&options)?, &options))
+    }
+}
+
+/// The io_uring kernel interface.
+pub struct Uring {
+    /// Before `wakeup`: dropped first.
+    readiness: Readiness,
+    wakeup: OwnedFd,
+    /// The kernel signals `wakeup`: the shard is asleep, or about to be.
+    signalled: bool,
+    ring: IoUring,
+    provided: ProvidedRing,
+    group: Rc<BufferGroup>,
+}
+
+/// The ring in which buffers are given to the kernel: memory shared with it.
+struct ProvidedRing {
+    entries: NonNull<BufRingEntry>,
+    layout: std::alloc::Layout,
+    mask: u16,
+    tail: u16,
+    leaked: bool,
+}
+
+impl ProvidedRing {
+    fn new(count: u16) -> io::Result<Self> {
+        let bytes = usize::from(count) * size_of::<BufRingEntry>();
+        let layout = std::alloc::Layout::from_size_align(bytes, 4096).map_err(io::Error::other)?;
+        // SAFETY: the layout's size is not zero: a count is a power of two.
+        let memory = unsafe { std::alloc::alloc_zeroed(layout) };
+        let Some(entries) = NonNull::new(memory.cast()) else {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        };
+        Ok(Self {
+            entries,
+            layout,
+            mask: count - 1,
+            tail: 0,
+            leaked: false,
+        })
+    }
+
+    fn provide(&mut self, index: u16, address: NonNull<u8>, bytes: usize) {
+        let place = usize::from(self.tail & self.mask);
+        // SAFETY: `place` is below the entry count, so the entry lies inside the allocation.
+        let mut entry = unsafe { self.entries.add(place) };
+        // SAFETY: the kernel reads an entry only after the tail passed it, and never writes one. Only the address,
+        // length and id are written: the first entry's last field is the tail itself.
+        let entry = unsafe { entry.as_mut() };
+        entry.set_addr(address.as_ptr() as u64);
+        entry.set_len(bytes as u32);
+        entry.set_bid(index);
+        self.tail = self.tail.wrapping_add(1);
+        // SAFETY: `entries` is the base of a live, page-aligned, initialized ring, as `tail` asks.
+        let tail = unsafe { BufRingEntry::tail(self.entries.as_ptr()) }.cast_mut();
+        // SAFETY: the field is aligned for u16, lives as long as the ring, and is written by this thread only;
+        // atomically, because the kernel reads it.
+        unsafe { AtomicU16::from_ptr(tail) }.store(self.tail, Ordering::Release);
+    }
+}
+
+impl Drop for ProvidedRing {
+    fn drop(&mut self) {
+        if !self.leaked {
+            // SAFETY: allocated in `new` with this layout; `Uring` unregisters the ring before, or sets `leaked`.
+            unsafe { std::alloc::dealloc(self.entries.as_ptr().cast(), self.layout) }
+        }
+    }
+}
+
+impl Uring {
+    fn new(options: &RingOptions) -> io::Result<Self> {
+        let mut ring = build(options)?;
+        let group = BufferGroup::new(options.receive_buffer_count, options.receive_buffer_bytes);
+        let provided = ProvidedRing::new(options.receive_buffer_count)?;
+        let address = provided.entries.as_ptr() as u64;
+        // SAFETY: the memory lives in `provided`, which is freed only after unregistering, or never.
+        unsafe {
+            ring.submitter().register_buf_ring_with_flags(
+                address,
+                options.receive_buffer_count,
+                GROUP,
+                0,
+            )?;
+        }
+        let wakeup = syscall::eventfd()?;
+        ring.submitter().register_eventfd(wakeup.as_raw_fd())?;
+        ring.completion().disable_eventfd();
+        let readiness = Readiness::default();
+        let mut uring = Self {
+            readiness,
+            wakeup,
+            signalled: false,
+            ring,
+            provided,
+            group,
+        };
+        for index in 0..options.receive_buffer_count {
+            uring.provide(index);
+        }
+        Ok(uring)
+    }
+
+    fn entry(operation: Operation) -> squeue::Entry {
+        match operation {
+            Operation::Accept { fd } => opcode::AcceptMulti::new(Fd(fd))
+                .flags(libc::SOCK_CLOEXEC)
+                .build(),
+            Operation::Receive { fd } => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
+            Operation::Send { fd, bytes, len } => opcode::Send::new(Fd(fd), bytes, len)
+                .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+                .build(),
+            Operation::SendMessage { fd, message } => {
+                let flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
+                opcode::SendMsg::new(Fd(fd), message).flags(flags).build()
+            }
+            Operation::Shutdown { fd, how } => opcode::Shutdown::new(Fd(fd), how).build(),
+            Operation::Cancel { target } => opcode::AsyncCancel::new(target).build(),
+            Operation::CancelAll { fd } => {
+                opcode::AsyncCancel2::new(CancelBuilder::fd(Fd(fd)).all()).build()
+            }
+            Operation::Close { fd } => opcode::Close::new(Fd(fd)).build(),
+        }
+    }
+
+    fn signal(&mut self, on: bool) {
+        if self.signalled == on {
+            return;
+        }
+        self.signalled = on;
+        if on {
+            self.ring.completion().enable_eventfd();
+            // The kernel sets its flags and then reads ours; we set ours and then read its.
+            fence(Ordering::SeqCst);
+        } else {
+            self.ring.completion().disable_eventfd();
+        }
+    }
+
+    /// Enters the kernel with whatever is queued.
+    ///
+    /// Errors: as the system call; transient ones included.
+    fn enter_with(&mut self, wait: Option<Duration>) -> io::Result<usize> {
+        let queued = self.ring.submission().len() as u32;
+        let submitter = self.ring.submitter();
+        let flags = EnterFlags::GETEVENTS;
+        let Some(wait) = wait else {
+            // SAFETY: no argument is passed; `queued` entries are initialized, and what they point to is kept valid
+            // by whoever pushed them.
+            return unsafe { submitter.enter::<libc::sigset_t>(queued, 0, flags.bits(), None) };
+        };
+        let timespec = io_uring::types::Timespec::from(wait);
+        let arguments = io_uring::types::SubmitArgs::new().timespec(&timespec);
+        submitter.submit_with_args(1, &arguments)
+    }
+}
+
+/// The ring with the best flags that this kernel has; each older set is one that a supported kernel may need.
+fn build(options: &RingOptions) -> io::Result<IoUring> {
+    let base = || {
+        let mut builder = IoUring::builder();
+        builder
+            .setup_cqsize(options.completion_entries)
+            .setup_submit_all()
+            .dontfork();
+        builder
+    };
+    let deferred = base()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .build(options.entries);
+    match deferred {
+        // Before 6.1 there is no deferred task work; the flag still says when there is some to run.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => base()
+            .setup_coop_taskrun()
+            .setup_taskrun_flag()
+            .build(options.entries),
+        result => result,
+    }
+}
+
+impl Kernel for Uring {
+    fn adopt(&mut self, listener: TcpListener) -> io::Result<RawFd> {
+        // With O_NONBLOCK io_uring would answer EAGAIN instead of waiting.
+        listener.set_nonblocking(false)?;
+        Ok(listener.into_raw_fd())
+    }
+
+    unsafe fn push(&mut self, operation: Operation, user_data: u64) -> bool {
+        let entry = Self::entry(operation).user_data(user_data);
+        // SAFETY: the memory stays valid until the last event: the caller's promise.
+        unsafe { self.ring.submission().push(&entry).is_ok() }
+    }
+
+    fn provide(&mut self, index: u16) {
+        self.provided
+            .provide(index, self.group.address(index), self.group.buffer_bytes());
+    }
+
+    fn enter(&mut self, stats: &mut RingStats) -> io::Result<()> {
+        let (queued, flagged, overflow) = {
+            let submission = self.ring.submission();
+            (
+                !submission.is_empty(),
+                submission.taskrun(),
+                submission.cq_overflow(),
+            )
+        };
+        stats.overflows += u64::from(overflow);
+        if !queued && !flagged && !overflow {
+            return Ok(());
+        }
+        stats.enters += 1;
+        match self.enter_with(None) {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // Interrupted before anything was done.
+                Some(libc::EINTR) => Ok(()),
+                // The completion queue is backed up: reaping, which follows, makes room.
+                Some(libc::EBUSY) => Ok(()),
+                // No memory for a request now; the entries stay queued, and the next turn tries again.
+                Some(libc::EAGAIN) | Some(libc::ENOMEM) => Ok(()),
+                // EBADF, EBADFD, EEXIST (another thread), EFAULT, EINVAL, ENXIO, EOPNOTSUPP: the ring is unusable.
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn reap(&mut self, limit: usize, events: &mut Vec<Event>) {
+        for entry in self.ring.completion().take(limit) {
+            let flags = entry.flags();
+            events.push(Event {
+                user_data: entry.user_data(),
+                result: entry.result(),
+                more: io_uring::cqueue::more(flags),
+                buffer: io_uring::cqueue::buffer_select(flags),
+            });
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        // SAFETY: the queue is borrowed only for this statement, on the one thread that uses this ring, and no
+        // other borrow of it is alive: every method drops its own before it returns.
+        let (submit, overflow) = unsafe {
+            let submission = self.ring.submission_shared();
+            (
+                !submission.is_empty() || submission.taskrun(),
+                submission.cq_overflow(),
+            )
+        };
+        // SAFETY: as above, for the completion queue.
+        submit || overflow || unsafe { !self.ring.completion_shared().is_empty() }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.has_work() {
+                self.signal(false);
+                return Poll::Ready(Ok(()));
+            }
+            self.signal(true);
+            // What arrived before the signal was on has set the flags that `has_work` reads.
+            if !self.has_work() {
+                ready!(self.readiness.poll_edge(self.wakeup.as_raw_fd(), cx))?;
+            }
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        match self.enter_with(Some(timeout)) {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn peer(&self, fd: RawFd) -> Option<SocketAddr> {
+        syscall::peer(fd)
+    }
+
+    fn close_now(&mut self, fd: RawFd) {
+        // SAFETY: the driver owns this descriptor and gives it up here; nothing of it is in flight.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    }
+
+    fn retire(&mut self, in_flight: usize, events: &mut Vec<Event>) -> bool {
+        let mut left = in_flight;
+        let cancel = opcode::AsyncCancel2::new(CancelBuilder::any().all())
+            .build()
+            .user_data(u64::MAX);
+        for _ in 0..RETIRE_WAITS {
+            if left == 0 {
+                break;
+            }
+            // SAFETY: a cancellation points to no memory. When the queue is full the next round pushes it.
+            let _ = unsafe { self.ring.submission().push(&cancel) };
+            if self.wait(RETIRE_WAIT).is_err() {
+                break;
+            }
+            let before = events.len();
+            self.reap(usize::MAX, events);
+            let ended = events[before..]
+                .iter()
+                .filter(|event| !event.more && event.user_data != u64::MAX);
+            left -= ended.count().min(left);
+        }
+        let unregistered = self.ring.submitter().unregister_buf_ring(GROUP).is_ok();
+        self.provided.leaked = !(left == 0 && unregistered);
+        left == 0
+    }
+
+    fn group(&self) -> &Rc<BufferGroup> {
+        &self.group
+    }
+}
