@@ -1,0 +1,388 @@
+//! Why a message is not served: the HTTP status, the JSON-RPC code, and a text that says what to change.
+//!
+//! A refusal borrows what it quotes from the message and is written straight into the answer's buffer: refusing costs no
+//! allocation, so that a flood of bad requests is cheaper than a flood of good ones. Quoted values are cut to
+//! [`EXCERPT_BYTES_MAX`].
+
+use std::fmt::{self, Write};
+
+mod text;
+
+use super::code;
+use super::id::RawId;
+use super::reply;
+use super::revision::{Revision, SUPPORTED_JSON};
+use crate::limits::ID_BYTES_MAX;
+use crate::wire::json::{self, JsonError, Str};
+
+pub use text::{EXCERPT_BYTES_MAX, Excerpt};
+
+/// A message, or a request for a stream, that is not served.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'b> {
+    /// Status of the HTTP answer; over stdio it has no meaning.
+    pub http_status: u16,
+    /// JSON-RPC error code.
+    pub code: i32,
+    /// What is wrong.
+    pub reason: Reason<'b>,
+    /// The id to answer with, where it could be read.
+    pub id: Option<RawId<'b>>,
+}
+
+/// What is wrong with a message. `Display` is the text that the caller gets.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Reason<'b> {
+    /// The body is not JSON.
+    Json(JsonError),
+    /// The body is an array.
+    Batch,
+    /// The body is neither object nor array.
+    NotAnObject,
+    /// A member that is read stands twice.
+    Doubled {
+        /// Which one.
+        member: &'static str,
+    },
+    /// A member has the wrong type.
+    WrongType {
+        /// Which one.
+        member: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+    },
+    /// `jsonrpc` is not `"2.0"`.
+    JsonRpcVersion,
+    /// The id is neither string nor integer.
+    IdType,
+    /// The id is longer than we keep.
+    IdTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Neither request, notification nor response.
+    NoShape,
+    /// A response where none is expected.
+    UnexpectedResponse,
+    /// The body's media type is not JSON.
+    ContentType {
+        /// The header's value.
+        value: Option<&'b [u8]>,
+    },
+    /// None of our media types is acceptable.
+    NotAcceptable {
+        /// The header's value.
+        value: &'b [u8],
+        /// What has to be in it.
+        needs: &'static str,
+    },
+    /// The HTTP method has no meaning here.
+    HttpMethod {
+        /// Why not.
+        why: &'static str,
+    },
+    /// `Host` names another host.
+    Host {
+        /// The header's value.
+        value: Option<&'b [u8]>,
+    },
+    /// `Origin` names another origin.
+    Origin {
+        /// The header's value.
+        value: &'b [u8],
+    },
+    /// A header that has to be there is not.
+    HeaderMissing {
+        /// The header.
+        header: &'static str,
+        /// The member of the body that it repeats.
+        member: &'static str,
+    },
+    /// A header's value cannot be read.
+    HeaderMalformed {
+        /// The header.
+        header: &'static str,
+        /// Its value.
+        value: &'b [u8],
+    },
+    /// A header's value is not the body's.
+    HeaderDiffers {
+        /// The header.
+        header: &'static str,
+        /// Its value.
+        value: &'b [u8],
+        /// The member of the body that it repeats.
+        member: &'static str,
+        /// The body's value, where it is a string.
+        body: Option<Str<'b>>,
+    },
+    /// An `Mcp-Param-*` header does not agree with the tool's argument.
+    ParamHeader {
+        /// What is wrong with it.
+        fault: ParamFault,
+        /// The header's name after `Mcp-Param-`. It comes from the tool's schema, so it is not the caller's text.
+        argument: &'b str,
+        /// Its value.
+        value: &'b [u8],
+    },
+    /// A modern request lacks a `_meta` key, or it has the wrong type.
+    Meta {
+        /// The key.
+        key: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+    },
+    /// The protocol version is not one that we speak here.
+    Version {
+        /// The version asked for.
+        requested: Requested<'b>,
+    },
+    /// The method is not one of this revision, or not served.
+    Method {
+        /// The method.
+        method: Str<'b>,
+        /// The revision of the request.
+        revision: Revision,
+    },
+    /// A parameter is missing or has the wrong type.
+    Param {
+        /// Which one.
+        member: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+    },
+    /// There is no tool of this name.
+    UnknownTool {
+        /// The name asked for.
+        name: Str<'b>,
+    },
+    /// The cursor is not one of ours.
+    UnknownCursor {
+        /// The cursor.
+        cursor: Str<'b>,
+    },
+    /// The request needs a capability that it does not declare.
+    Capability {
+        /// A `ClientCapabilities` object that names it, as JSON.
+        required: &'static str,
+    },
+    /// Neither modern `_meta`, nor `initialize`, nor a session.
+    NoEra,
+    /// The session is unknown, ended, expired or somebody else's.
+    UnknownSession,
+    /// The request needs a session.
+    NoSession,
+    /// `initialize` inside a session or an initialized process.
+    AlreadyInitialized,
+    /// A request over stdio before `initialize`.
+    NotInitialized,
+    /// The session has its stream already.
+    StreamTaken,
+    /// A bound is reached.
+    Overloaded {
+        /// Which one.
+        limit: &'static str,
+    },
+    /// A defect of ours.
+    Internal,
+}
+
+/// A version as it was asked for: in a header, or in the body.
+#[derive(Clone, Copy, Debug)]
+pub enum Requested<'b> {
+    /// A header's bytes.
+    Header(&'b [u8]),
+    /// A string of the body.
+    Body(Str<'b>),
+}
+
+/// What is wrong with an `Mcp-Param-*` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamFault {
+    /// The argument is there, the header is not.
+    Missing,
+    /// The header is there, the argument is not.
+    Unasked,
+    /// The header stands twice.
+    Doubled,
+    /// The value cannot be decoded.
+    Malformed,
+    /// Header and argument have different values.
+    Differs,
+}
+
+impl<'b> Refusal<'b> {
+    /// A refusal with its usual code and status.
+    pub fn new(reason: Reason<'b>, id: Option<RawId<'b>>) -> Self {
+        let (http_status, code) = reason.verdict();
+        Self {
+            http_status,
+            code,
+            reason,
+            id,
+        }
+    }
+
+    /// The same refusal for a request with this id.
+    #[must_use]
+    pub fn with_id(mut self, id: Option<RawId<'b>>) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Appends the JSON-RPC error message.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        reply::error_open(out, self.id.as_ref(), self.code);
+        let mut escaped = Escaped(out);
+        // Writing to a `Vec` cannot fail.
+        let _ = write!(escaped, "{}", self.reason);
+        let out = escaped.0;
+        out.push(b'"');
+        self.reason.write_data(out);
+        reply::error_close(out);
+    }
+}
+
+impl<'b> Reason<'b> {
+    /// HTTP status and JSON-RPC code.
+    ///
+    /// Source: 2026-07-28 basic/transports/streamable-http and basic/index; 2025-11-25 basic/transports.
+    fn verdict(&self) -> (u16, i32) {
+        match self {
+            Self::Json(_) => (400, code::PARSE_ERROR),
+            Self::Batch
+            | Self::NotAnObject
+            | Self::Doubled { .. }
+            | Self::WrongType { .. }
+            | Self::JsonRpcVersion
+            | Self::IdType
+            | Self::IdTooLong { .. }
+            | Self::NoShape
+            | Self::UnexpectedResponse
+            | Self::NoEra
+            | Self::NoSession
+            | Self::NotInitialized
+            | Self::AlreadyInitialized => (400, code::INVALID_REQUEST),
+            Self::ContentType { .. } => (415, code::INVALID_REQUEST),
+            Self::NotAcceptable { .. } => (406, code::INVALID_REQUEST),
+            Self::HttpMethod { .. } => (405, code::INVALID_REQUEST),
+            Self::Host { .. } | Self::Origin { .. } => (403, code::INVALID_REQUEST),
+            Self::HeaderMissing { .. }
+            | Self::HeaderMalformed { .. }
+            | Self::HeaderDiffers { .. }
+            | Self::ParamHeader { .. } => (400, code::HEADER_MISMATCH),
+            Self::Meta { .. } => (400, code::INVALID_PARAMS),
+            Self::Version { .. } => (400, code::UNSUPPORTED_PROTOCOL_VERSION),
+            Self::Method { revision, .. } => {
+                let status = match revision.era() {
+                    super::Era::Modern => 404,
+                    super::Era::Legacy => 200,
+                };
+                (status, code::METHOD_NOT_FOUND)
+            }
+            Self::Param { .. } | Self::UnknownTool { .. } | Self::UnknownCursor { .. } => {
+                (200, code::INVALID_PARAMS)
+            }
+            Self::Capability { .. } => (400, code::MISSING_CLIENT_CAPABILITY),
+            Self::UnknownSession => (404, code::INVALID_REQUEST),
+            Self::StreamTaken => (409, code::INVALID_REQUEST),
+            Self::Overloaded { .. } => (503, code::OVERLOADED),
+            Self::Internal => (500, code::INTERNAL_ERROR),
+        }
+    }
+
+    /// Appends `,"data":…` where the protocol asks for data.
+    fn write_data(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Version { requested } => {
+                out.extend_from_slice(b",\"data\":{\"supported\":");
+                out.extend_from_slice(SUPPORTED_JSON.as_bytes());
+                out.extend_from_slice(b",\"requested\":\"");
+                match requested {
+                    Requested::Header(bytes) => {
+                        let _ = write!(Escaped(out), "{}", Excerpt(bytes));
+                    }
+                    // Unlike a header's, the body's bytes are valid JSON and go back as they are, bounded by the quote.
+                    Requested::Body(text) if text.raw().len() <= ID_BYTES_MAX => {
+                        out.extend_from_slice(text.raw().as_bytes());
+                    }
+                    Requested::Body(text) => {
+                        let _ = write!(Escaped(out), "{}", Excerpt(text.raw().as_bytes()));
+                    }
+                }
+                out.extend_from_slice(b"\"}");
+            }
+            Self::Capability { required } => {
+                out.extend_from_slice(b",\"data\":{\"requiredCapabilities\":");
+                out.extend_from_slice(required.as_bytes());
+                out.push(b'}');
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Writes text as the inside of a JSON string.
+struct Escaped<'a>(&'a mut Vec<u8>);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        json::write_escaped(self.0, text);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_bounded_and_shows_no_control_characters() {
+        let long = [b'a'; 500];
+        assert_eq!(
+            Excerpt(&long).to_string().chars().count(),
+            EXCERPT_BYTES_MAX + 1
+        );
+        let shown = Excerpt(b"a\x1b[31m\r\n\xff\xe2\x80\xaeb").to_string();
+        assert_eq!(shown, "a\u{fffd}[31m\u{fffd}\u{fffd}\u{fffd}\u{fffd}b");
+    }
+
+    #[test]
+    fn a_refusal_is_json_whatever_it_quotes() {
+        let nasty = b"\"\\\x00\x1f\xff\xed\xa0\x80</script>";
+        for reason in [
+            Reason::Host { value: Some(nasty) },
+            Reason::HeaderMalformed {
+                header: "Mcp-Name",
+                value: nasty,
+            },
+            Reason::Version {
+                requested: Requested::Header(nasty),
+            },
+        ] {
+            let mut out = Vec::new();
+            Refusal::new(reason, None).write(&mut out);
+            let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!(value["jsonrpc"], "2.0");
+            assert!(value.get("id").is_none());
+            assert!(!value["error"]["message"].as_str().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn an_unsupported_version_lists_the_supported_ones_and_repeats_the_asked_one() {
+        let mut out = Vec::new();
+        Refusal::new(
+            Reason::Version {
+                requested: Requested::Header(b"v999.0.0"),
+            },
+            None,
+        )
+        .write(&mut out);
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["error"]["code"], -32022);
+        assert_eq!(value["error"]["data"]["requested"], "v999.0.0");
+        assert_eq!(value["error"]["data"]["supported"][0], "2026-07-28");
+    }
+}

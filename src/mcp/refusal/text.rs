@@ -1,0 +1,238 @@
+//! What a refusal says: the thing, its value, the rule and the remedy.
+
+use std::fmt::{self, Write};
+
+use super::{ParamFault, Reason, Requested};
+use crate::limits::ID_BYTES_MAX;
+
+/// Bytes of a caller's value that a refusal quotes.
+pub const EXCERPT_BYTES_MAX: usize = 64;
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => write!(f, "the body is not JSON: {error}"),
+            Self::Batch => f.write_str("the body is a batch; send one message at a time"),
+            Self::NotAnObject => f.write_str("the body is not a JSON object; send one JSON-RPC message"),
+            Self::Doubled { member } => {
+                write!(f, "member {member} stands more than once; send it once")
+            }
+            Self::WrongType { member, expected } | Self::Param { member, expected } => {
+                write!(f, "{member} must be {expected}")
+            }
+            Self::JsonRpcVersion => f.write_str("member jsonrpc must be the string \"2.0\""),
+            Self::IdType => f.write_str("id must be a string or an integer"),
+            Self::IdTooLong { bytes } => {
+                write!(f, "id takes {bytes} bytes; the limit is {ID_BYTES_MAX}")
+            }
+            Self::NoShape => f.write_str(
+                "the message must have either a method, or a result or an error; send a request, a notification or a response",
+            ),
+            Self::UnexpectedResponse => f.write_str(
+                "a response, and no request of this server is open to you; send requests and notifications only",
+            ),
+            Self::NoEra => f.write_str(
+                "the request belongs to no protocol version: send initialize first and then its Mcp-Session-Id, \
+                 or send header MCP-Protocol-Version and params._meta[\"io.modelcontextprotocol/protocolVersion\"]",
+            ),
+            Self::NoSession => {
+                f.write_str("header Mcp-Session-Id is missing; send the one that initialize answered with")
+            }
+            Self::UnknownSession => {
+                f.write_str("no such session: it has ended or expired; send initialize without Mcp-Session-Id")
+            }
+            Self::AlreadyInitialized => {
+                f.write_str("initialize in a session that is initialized already; leave out Mcp-Session-Id to start another")
+            }
+            Self::NotInitialized => f.write_str(
+                "not initialized: send initialize first, or send \
+                 params._meta[\"io.modelcontextprotocol/protocolVersion\"] with each request",
+            ),
+            Self::StreamTaken => {
+                f.write_str("the session has an event stream already; close it before opening another")
+            }
+            Self::Overloaded { limit } => write!(f, "overloaded: {limit} is reached; try again later"),
+            Self::Internal => f.write_str("internal error"),
+            other => other.fmt_headers(f),
+        }
+    }
+}
+
+impl Reason<'_> {
+    /// The texts that quote a header.
+    fn fmt_headers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ContentType { value: None } => {
+                f.write_str("header Content-Type is missing; send application/json")
+            }
+            Self::ContentType { value: Some(value) } => {
+                write!(
+                    f,
+                    "Content-Type `{}` is not served; send application/json",
+                    Excerpt(value)
+                )
+            }
+            Self::NotAcceptable { value, needs } => {
+                write!(
+                    f,
+                    "Accept `{}` leaves nothing to answer with; add {needs}",
+                    Excerpt(value)
+                )
+            }
+            Self::HttpMethod { why } => f.write_str(why),
+            Self::Host { value: None } => f.write_str("header Host is missing"),
+            Self::Host { value: Some(value) } => write!(
+                f,
+                "Host `{}` is not a name of this server; use one that it is configured with",
+                Excerpt(value)
+            ),
+            Self::Origin { value } => write!(
+                f,
+                "Origin `{}` may not call this server; use one that it is configured with",
+                Excerpt(value)
+            ),
+            Self::HeaderMissing { header, member } => {
+                write!(f, "header {header} is missing; it has to repeat {member}")
+            }
+            Self::HeaderMalformed { header, value } => write!(
+                f,
+                "header {header} `{}` cannot be read; send visible ASCII, or =?base64?…?= of UTF-8",
+                Excerpt(value)
+            ),
+            Self::HeaderDiffers {
+                header,
+                value,
+                member,
+                body,
+            } => {
+                write!(
+                    f,
+                    "header {header} `{}` differs from {member}",
+                    Excerpt(value)
+                )?;
+                match body {
+                    Some(body) => write!(
+                        f,
+                        " `{}`; send the same in both",
+                        Excerpt(body.raw().as_bytes())
+                    ),
+                    None => f.write_str(", which is missing; send the same in both"),
+                }
+            }
+            other => other.fmt_body(f),
+        }
+    }
+
+    /// The texts that quote a member of the body.
+    fn fmt_body(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ParamHeader {
+                fault,
+                argument,
+                value,
+            } => fmt_param(f, *fault, argument, value),
+            Self::Meta { key, expected } => {
+                write!(f, "params._meta[\"{key}\"] must be there and be {expected}")
+            }
+            Self::Version { requested } => {
+                let bytes = match requested {
+                    Requested::Header(bytes) => bytes,
+                    Requested::Body(text) => text.raw().as_bytes(),
+                };
+                write!(
+                    f,
+                    "protocol version `{}` is not supported here; error.data.supported lists those that are",
+                    Excerpt(bytes)
+                )
+            }
+            Self::Method { method, revision } => write!(
+                f,
+                "method `{}` is not served in protocol version {}",
+                Excerpt(method.raw().as_bytes()),
+                revision.as_str()
+            ),
+            Self::UnknownTool { name } => write!(
+                f,
+                "tool `{}` does not exist; tools/list names those that do",
+                Excerpt(name.raw().as_bytes())
+            ),
+            Self::UnknownCursor { cursor } => write!(
+                f,
+                "cursor `{}` is not one of this server; start again without",
+                Excerpt(cursor.raw().as_bytes())
+            ),
+            Self::Capability { required } => {
+                write!(
+                    f,
+                    "the request needs client capabilities that it does not declare: {required}"
+                )
+            }
+            // Written by the two above before it comes here.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn fmt_param(
+    f: &mut fmt::Formatter<'_>,
+    fault: ParamFault,
+    argument: &str,
+    value: &[u8],
+) -> fmt::Result {
+    let value = Excerpt(value);
+    match fault {
+        ParamFault::Missing => write!(
+            f,
+            "header Mcp-Param-{argument} is missing; it has to repeat the argument"
+        ),
+        ParamFault::Unasked => {
+            write!(
+                f,
+                "header Mcp-Param-{argument} `{value}` repeats an argument that is missing; send both or neither"
+            )
+        }
+        ParamFault::Doubled => write!(
+            f,
+            "header Mcp-Param-{argument} stands more than once; send it once"
+        ),
+        ParamFault::Malformed => write!(
+            f,
+            "header Mcp-Param-{argument} `{value}` cannot be read; send visible ASCII, or =?base64?…?= of UTF-8"
+        ),
+        ParamFault::Differs => {
+            write!(
+                f,
+                "header Mcp-Param-{argument} `{value}` differs from the argument; send the same in both"
+            )
+        }
+    }
+}
+
+/// At most [`EXCERPT_BYTES_MAX`] bytes of a caller's value, with control, formatting and broken characters replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct Excerpt<'a>(pub &'a [u8]);
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.0[..self.0.len().min(EXCERPT_BYTES_MAX)];
+        for chunk in shown.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                // Control and formatting characters could make a log or a terminal lie.
+                if character.is_control()
+                    || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+                {
+                    f.write_char('\u{fffd}')?;
+                } else {
+                    f.write_char(character)?;
+                }
+            }
+            if !chunk.invalid().is_empty() {
+                f.write_char('\u{fffd}')?;
+            }
+        }
+        if shown.len() < self.0.len() {
+            f.write_char('…')?;
+        }
+        Ok(())
+    }
+}
