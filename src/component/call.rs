@@ -1,0 +1,321 @@
+//! One call: what it is given, how it can end, and what its caller reads then.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use wasmtime::Trap;
+
+use crate::limits::Limits;
+use crate::wire::json;
+
+use super::limits::Refused;
+use super::wasi;
+
+/// What a shard says about a call that it starts.
+#[derive(Clone, Copy, Debug)]
+pub struct CallContext {
+    /// The shard's number for the call; comes back in [`Finished`](super::Finished).
+    pub ticket: u64,
+    /// When the call must have ended. A call that is still running then is stopped within a tick or two.
+    pub deadline: Instant,
+}
+
+/// How a call went on.
+#[derive(Debug)]
+pub enum Started {
+    /// It ended here; the members of its `CallToolResult` were appended to `out`.
+    Done(CallReport),
+    /// It is still computing, and goes on elsewhere; nothing was appended. Its end arrives in the shard's
+    /// [`Mailbox`](super::Mailbox).
+    Moved(CancelHandle),
+}
+
+/// How a call ended. All but [`Ok`](CallOutcome::Ok) are answers with `"isError":true`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallOutcome {
+    /// The tool answered.
+    Ok,
+    /// The tool answered with the `err` side of its `result`.
+    ToolError,
+    /// The arguments do not fit the tool's schema.
+    BadArguments,
+    /// The guest trapped, or broke the rules of the component model.
+    Trap,
+    /// The guest ended its own process (`wasi:cli/exit`).
+    Exited,
+    /// The call ran into its deadline.
+    Deadline,
+    /// The guest wanted more memory than allowed and trapped.
+    Memory,
+    /// The guest wanted larger tables than allowed and trapped.
+    Table,
+    /// The guest recursed too deeply.
+    Stack,
+    /// The result, or what one host call was handed, is larger than allowed.
+    Output,
+    /// The guest holds more resource handles than allowed.
+    Handles,
+    /// The caller went away.
+    Cancelled,
+    /// No instance or no worker is free; the same call can succeed later.
+    Overloaded,
+}
+
+impl CallOutcome {
+    /// The word for logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ToolError => "tool_error",
+            Self::BadArguments => "bad_arguments",
+            Self::Trap => "trap",
+            Self::Exited => "exited",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Table => "table",
+            Self::Stack => "stack",
+            Self::Output => "output",
+            Self::Handles => "handles",
+            Self::Cancelled => "cancelled",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+/// How a call ended, and how long its parts took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallReport {
+    /// The end.
+    pub outcome: CallOutcome,
+    /// The times.
+    pub timings: CallTimings,
+}
+
+/// How long the parts of one call took on the path that its caller waited for.
+///
+/// Units: nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallTimings {
+    /// Reading the arguments and finding the instance pool.
+    pub lookup_ns: u64,
+    /// Getting an instance: next to nothing when one was ready.
+    pub instantiate_ns: u64,
+    /// In the guest, with passing values in and out; for a call that moved, with its wait for a worker.
+    pub execute_ns: u64,
+    /// Writing the result.
+    pub encode_ns: u64,
+}
+
+/// The way to stop a call that has left its shard.
+#[derive(Clone, Debug)]
+pub struct CancelHandle {
+    pub(super) control: Arc<Control>,
+}
+
+impl CancelHandle {
+    /// Tells the guest to stop. It traps within a tick or two; its [`Finished`](super::Finished) still arrives.
+    pub fn cancel(&self) {
+        self.control.cancel();
+    }
+}
+
+/// What a running call looks at, from time to time, to learn that it must end.
+#[derive(Debug)]
+pub(crate) struct Control {
+    deadline: Instant,
+    cancelled: AtomicBool,
+    changed: Notify,
+}
+
+impl Control {
+    pub(crate) fn new(deadline: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            deadline,
+            cancelled: AtomicBool::new(false),
+            changed: Notify::new(),
+        })
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Why the call must stop, if it must.
+    pub(crate) fn verdict(&self) -> Result<(), Stop> {
+        if self.cancelled.load(Ordering::Acquire) {
+            return Err(Stop::Cancelled);
+        }
+        if Instant::now() >= self.deadline {
+            return Err(Stop::Deadline);
+        }
+        Ok(())
+    }
+
+    /// Returns when the call must stop. For host functions that wait.
+    pub(crate) async fn stopped(&self) -> Stop {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        // Registered before the flag is read, so a cancellation between the two is seen.
+        changed.as_mut().enable();
+        if let Err(stop) = self.verdict() {
+            return stop;
+        }
+        tokio::select! {
+            () = changed => Stop::Cancelled,
+            () = tokio::time::sleep_until(self.deadline.into()) => Stop::Deadline,
+        }
+    }
+}
+
+/// Why a running call was stopped from outside. Raised as a trap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Cancelled,
+    Deadline,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cancelled => "the call was cancelled",
+            Self::Deadline => "the call ran into its deadline",
+        })
+    }
+}
+
+impl std::error::Error for Stop {}
+
+/// Why a call has no result: the outcome, and the text that its caller reads.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) outcome: CallOutcome,
+    pub(crate) text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(outcome: CallOutcome, text: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            text: text.into(),
+        }
+    }
+
+    pub(crate) fn cancelled() -> Self {
+        Self::new(CallOutcome::Cancelled, Stop::Cancelled.to_string())
+    }
+
+    pub(crate) fn deadline(limits: &Limits) -> Self {
+        Self::new(
+            CallOutcome::Deadline,
+            format!(
+                "the tool was stopped at its deadline (limits.call_deadline, {:?} by default): ask it for less at a time, or raise the limit",
+                limits.call_deadline
+            ),
+        )
+    }
+
+    pub(crate) fn output(limits: &Limits) -> Self {
+        Self::new(
+            CallOutcome::Output,
+            format!(
+                "the tool's result is larger than limits.output_bytes_max ({} bytes): ask it for less, or raise the limit",
+                limits.output_bytes_max
+            ),
+        )
+    }
+
+    pub(crate) fn overloaded(what: &str) -> Self {
+        Self::new(CallOutcome::Overloaded, format!("{what}; try again later"))
+    }
+
+    /// What an error of the runtime means for the caller.
+    pub(crate) fn from_runtime(
+        error: &wasmtime::Error,
+        refused: Option<Refused>,
+        limits: &Limits,
+    ) -> Self {
+        if let Some(stop) = error.downcast_ref::<Stop>() {
+            return match stop {
+                Stop::Cancelled => Self::cancelled(),
+                Stop::Deadline => Self::deadline(limits),
+            };
+        }
+        if let Some(exited) = wasi::exited(error) {
+            return Self::new(CallOutcome::Exited, exited.to_string());
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => Self::new(
+                CallOutcome::Stack,
+                format!(
+                    "the tool recursed beyond its stack (limits.stack_bytes_max, {} bytes): give it simpler input, or raise the limit",
+                    limits.stack_bytes_max
+                ),
+            ),
+            Some(Trap::Interrupt) => Self::deadline(limits),
+            trap => match refused {
+                Some(refused) => Self::refused(refused, limits),
+                None => Self::trap(error, trap.copied(), limits),
+            },
+        }
+    }
+
+    fn refused(refused: Refused, limits: &Limits) -> Self {
+        match refused {
+            Refused::Memory { wanted } => Self::new(
+                CallOutcome::Memory,
+                format!(
+                    "the tool wanted {wanted} bytes of memory and may have {} (limits.memory_bytes_max): ask it for less, or raise the limit",
+                    limits.memory_bytes_max
+                ),
+            ),
+            Refused::Table { wanted } => Self::new(
+                CallOutcome::Table,
+                format!(
+                    "the tool wanted {wanted} table elements and may have {} (limits.table_elements_max): ask it for less, or raise the limit",
+                    limits.table_elements_max
+                ),
+            ),
+        }
+    }
+
+    fn trap(error: &wasmtime::Error, trap: Option<Trap>, limits: &Limits) -> Self {
+        let text = match trap {
+            Some(trap) => trap.to_string(),
+            None => error.root_cause().to_string(),
+        };
+        // wasmtime raises these two without a type of their own.
+        if text.contains("hostcall fuel") || text.contains("too much data") {
+            return Self::new(
+                CallOutcome::Output,
+                format!(
+                    "the tool handed over more than limits.hostcall_bytes_max ({} bytes) at once: ask it for less, or raise the limit",
+                    limits.hostcall_bytes_max
+                ),
+            );
+        }
+        if text.contains("handle") && (text.contains("limit") || text.contains("maximum"))
+            || text.contains("resource table has no free keys")
+        {
+            return Self::new(
+                CallOutcome::Handles,
+                format!(
+                    "the tool holds more than limits.handle_count_max ({}) handles: ask it for less, or raise the limit",
+                    limits.handle_count_max
+                ),
+            );
+        }
+        Self::new(CallOutcome::Trap, format!("the tool failed: {text}"))
+    }
+
+    /// Appends the members of the `CallToolResult` that tells of this failure.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#""content":[{"type":"text","text":"#);
+        json::write_str(out, &self.text);
+        out.extend_from_slice(br#"}],"isError":true"#);
+    }
+}

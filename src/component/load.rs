@@ -1,0 +1,513 @@
+//! From a file to tools: compile or take from the cache, link, find the exports, plan their arguments.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstancePre, Linker};
+
+use crate::error::{Problem, exit};
+use crate::limits::EPOCH_TICK;
+
+use super::cache::{Lookup, hex};
+use super::call::Control;
+use super::engine::EngineMode;
+use super::runtime::Runtime;
+use super::wasi;
+use super::wit::{FunctionPlan, names};
+use super::worker::{self, State};
+
+/// How long a component may take to instantiate when it is loaded.
+const TRIAL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Instances made at load, at most.
+const TRIALS: usize = 5;
+
+/// The head of a WebAssembly file, and how a core module's goes on.
+const WASM_MAGIC: &[u8] = b"\0asm";
+const CORE_VERSION: &[u8] = &[1, 0, 0, 0];
+
+/// The components in the binary: nothing needs to be on disk for a first try.
+const DEMO: [(&str, &str); 3] = [
+    ("echo", include_str!("demo/echo.wat")),
+    ("time", include_str!("demo/time.wat")),
+    ("types", include_str!("demo/types.wat")),
+];
+
+/// One exported function, as a tool.
+pub struct Tool {
+    name: String,
+    description: String,
+    input_schema: Value,
+    output_schema: Option<Value>,
+    plan: FunctionPlan,
+    export: ComponentExportIndex,
+}
+
+impl Tool {
+    /// The name made from the export's: `[a-z0-9_-]`, at most [`TOOL_NAME_BYTES_MAX`](crate::limits::TOOL_NAME_BYTES_MAX) bytes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it says about itself.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// JSON Schema of the arguments: always an object.
+    pub fn input_schema(&self) -> &Value {
+        &self.input_schema
+    }
+
+    /// JSON Schema of `structuredContent`: an object with the one member `result`. None for a function without a result.
+    pub fn output_schema(&self) -> Option<&Value> {
+        self.output_schema.as_ref()
+    }
+
+    /// The plan between JSON text and component values.
+    pub fn plan(&self) -> &FunctionPlan {
+        &self.plan
+    }
+
+    pub(super) fn export(&self) -> &ComponentExportIndex {
+        &self.export
+    }
+}
+
+impl fmt::Debug for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tool")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An export that is not a tool, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The export's name in the component.
+    pub export: String,
+    /// What stands in the way.
+    pub reason: String,
+}
+
+/// A component as loaded: immutable, digest-pinned. Calls in flight keep theirs alive when it is unloaded.
+pub struct Component {
+    id: u64,
+    name: Arc<str>,
+    digest: [u8; 32],
+    mode: EngineMode,
+    has_imports: bool,
+    starts_quickly: AtomicBool,
+    tools: Vec<Tool>,
+    skipped: Vec<Skipped>,
+    instance_pre: InstancePre<State>,
+}
+
+impl Component {
+    /// A number that no other component of this process has, not even a later load of the same file.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The name it was loaded under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of the file, in hexadecimal.
+    pub fn digest(&self) -> String {
+        hex(&self.digest)
+    }
+
+    /// The engine it was compiled for.
+    pub fn engine_mode(&self) -> EngineMode {
+        self.mode
+    }
+
+    /// Whether it imports anything. One that does not is pure: its calls have no effect but their result.
+    pub fn has_imports(&self) -> bool {
+        self.has_imports
+    }
+
+    /// The tools, in the order of the exports.
+    pub fn tools(&self) -> &[Tool] {
+        &self.tools
+    }
+
+    /// The exports that are not tools.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// Whether an instance can be made within a slice, without waiting for anything.
+    pub(super) fn starts_quickly(&self) -> bool {
+        self.starts_quickly.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tool(&self, index: usize) -> &Tool {
+        &self.tools[index]
+    }
+
+    pub(super) fn name_shared(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn instance_pre(&self) -> &InstancePre<State> {
+        &self.instance_pre
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        self.instance_pre.engine()
+    }
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("mode", &self.mode)
+            .field("tools", &self.tools)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a component cannot be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be read.
+    Read(String),
+    /// The file is larger than `limits.component_bytes_max`.
+    TooLarge {
+        /// Bytes of the file.
+        bytes: u64,
+        /// The limit.
+        limit: usize,
+    },
+    /// It is a core WebAssembly module.
+    CoreModule,
+    /// It is neither binary nor text WebAssembly.
+    NotWasm(String),
+    /// It does not compile, or needs more than the limits give.
+    Compile(String),
+    /// It imports what this host does not offer.
+    Import(String),
+    /// It cannot be instantiated.
+    Instantiate(String),
+    /// None of its exports can be a tool.
+    NoTools(Vec<Skipped>),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rule, remedy) = self.parts();
+        write!(f, "{rule}; {remedy}")
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl LoadError {
+    fn parts(&self) -> (String, &'static str) {
+        match self {
+            Self::Read(error) => (error.clone(), "name a readable .wasm or .wat file"),
+            Self::TooLarge { bytes, limit } => (
+                format!("{bytes} bytes, more than limits.component_bytes_max ({limit})"),
+                "strip its debug information (wasm-tools strip), or raise the limit",
+            ),
+            Self::CoreModule => (
+                "it is a core WebAssembly module, not a component".to_owned(),
+                "make a component of it: `wasm-tools component new MODULE.wasm -o COMPONENT.wasm`, or build for wasm32-wasip2",
+            ),
+            Self::NotWasm(error) => (
+                error.clone(),
+                "give a WebAssembly component, as .wasm or as .wat text",
+            ),
+            Self::Compile(error) => (
+                error.clone(),
+                "check it with `wasm-tools validate`, and its needs against `limits:`",
+            ),
+            Self::Import(error) => (
+                error.clone(),
+                "this host offers WASI 0.2 without HTTP; `wasm-tools component wit FILE` lists what the component imports",
+            ),
+            Self::Instantiate(error) => (
+                error.clone(),
+                "the component fails before any tool is called; run it with its own tests",
+            ),
+            Self::NoTools(skipped) if skipped.is_empty() => (
+                "it exports no functions".to_owned(),
+                "export at least one function, directly or in an interface",
+            ),
+            Self::NoTools(skipped) => {
+                let reasons: Vec<String> = skipped
+                    .iter()
+                    .map(|skip| format!("{}: {}", skip.export, skip.reason))
+                    .collect();
+                (
+                    format!(
+                        "none of its functions can be a tool ({})",
+                        reasons.join(", ")
+                    ),
+                    "use plain value types in parameters and results",
+                )
+            }
+        }
+    }
+
+    /// The error for a person, about the file or component `thing`.
+    pub fn into_problem(self, thing: impl Into<String>) -> Problem {
+        let code = if matches!(self, Self::Read(_)) {
+            exit::NO_INPUT
+        } else {
+            exit::DATA
+        };
+        let (rule, remedy) = self.parts();
+        Problem::operator(
+            code,
+            format!("component {}", thing.into()),
+            "",
+            rule,
+            remedy,
+        )
+    }
+}
+
+impl Runtime {
+    /// Loads a `.wasm` or `.wat` file; its stem is the component's name. Takes seconds for a large one: never on a shard.
+    pub fn load_file(&self, path: &Path) -> Result<Arc<Component>, LoadError> {
+        let read = |error: std::io::Error| LoadError::Read(format!("{}: {error}", path.display()));
+        let bytes = std::fs::metadata(path).map_err(read)?.len();
+        self.check_size(bytes)?;
+        let name = path.file_stem().map_or_else(
+            || "component".to_owned(),
+            |stem| stem.to_string_lossy().into_owned(),
+        );
+        self.load(&name, &std::fs::read(path).map_err(read)?)
+    }
+
+    /// Loads a component from the bytes of a `.wasm` file or the text of a `.wat` file. Takes seconds for a large one: never
+    /// on a shard.
+    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Component>, LoadError> {
+        self.check_size(bytes.len() as u64)?;
+        if bytes.starts_with(WASM_MAGIC) && bytes[WASM_MAGIC.len()..].starts_with(CORE_VERSION) {
+            return Err(LoadError::CoreModule);
+        }
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        let mode = self.options.engine.mode(bytes.len());
+        let engine = self.engines.get(mode);
+        let compiled = self.compile(&digest, mode, engine, bytes)?;
+        let has_imports = compiled.component_type().imports(engine).len() > 0;
+        let mut linker: Linker<State> = Linker::new(engine);
+        if has_imports {
+            wasi::link(&mut linker).map_err(|error| LoadError::Import(format!("{error:#}")))?;
+        }
+        let instance_pre = linker
+            .instantiate_pre(&compiled)
+            .map_err(|error| LoadError::Import(format!("{error:#}")))?;
+        let (tools, skipped) = find_tools(&compiled, engine);
+        if tools.is_empty() {
+            return Err(LoadError::NoTools(skipped));
+        }
+        let component = Component {
+            id: self.component_ids.fetch_add(1, Ordering::Relaxed),
+            name: name.into(),
+            digest,
+            mode,
+            has_imports,
+            starts_quickly: AtomicBool::new(false),
+            tools,
+            skipped,
+            instance_pre,
+        };
+        let component = Arc::new(component);
+        component
+            .starts_quickly
+            .store(self.trial(&component)?, Ordering::Relaxed);
+        for skip in &component.skipped {
+            tracing::warn!(
+                component = name,
+                export = skip.export,
+                "not a tool: {}",
+                skip.reason
+            );
+        }
+        Ok(component)
+    }
+
+    /// The components that come with the binary, for a first try.
+    pub fn load_demo(&self) -> Result<Vec<Arc<Component>>, LoadError> {
+        DEMO.iter()
+            .map(|(name, text)| self.load(name, text.as_bytes()))
+            .collect()
+    }
+
+    fn check_size(&self, bytes: u64) -> Result<(), LoadError> {
+        let limit = self.limits.component_bytes_max;
+        if bytes > limit as u64 {
+            Err(LoadError::TooLarge { bytes, limit })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn compile(
+        &self,
+        digest: &[u8; 32],
+        mode: EngineMode,
+        engine: &Engine,
+        bytes: &[u8],
+    ) -> Result<Compiled, LoadError> {
+        if let Some(cache) = &self.cache {
+            match cache.get(digest, engine, mode) {
+                Lookup::Found(compiled) => {
+                    self.hits.fetch_add(1, Ordering::Relaxed);
+                    return Ok(*compiled);
+                }
+                Lookup::Absent => {}
+                Lookup::Rejected => {
+                    self.rejected.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(
+                        "a compiled-code cache entry is not authentic; the component is compiled again"
+                    );
+                }
+            }
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        // Reads the text format too.
+        let compiled =
+            Compiled::new(engine, bytes).map_err(|error| compile_error(&error, bytes))?;
+        if let Some(cache) = &self.cache {
+            cache.put(digest, engine, mode, &compiled);
+        }
+        Ok(compiled)
+    }
+
+    /// Makes instances on a worker, so that a component that cannot start is refused now, and not at its first call. Says
+    /// whether one starts fast enough to be made on a shard: the best of a few, because a busy host slows any of them.
+    fn trial(&self, component: &Arc<Component>) -> Result<bool, LoadError> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (component, limits, traffic) = (
+            Arc::clone(component),
+            Arc::clone(&self.limits),
+            Arc::clone(&self.traffic),
+        );
+        self.workers().spawn(async move {
+            let _running = traffic.enter();
+            let mut result = Ok(false);
+            for _ in 0..TRIALS {
+                let started = Instant::now();
+                let control = Control::new(started + TRIAL_DEADLINE);
+                let lease = worker::instantiate(&component, &limits, &traffic, &control).await;
+                result = lease.map(|_| started.elapsed() < EPOCH_TICK);
+                if !matches!(result, Ok(false)) {
+                    break;
+                }
+            }
+            // The loader waits for this, unless it was killed.
+            let _ = sender.send(result);
+        });
+        match receiver.recv() {
+            Ok(Ok(quick)) => Ok(quick),
+            Ok(Err(failure)) => Err(LoadError::Instantiate(failure.text)),
+            Err(_) => Err(LoadError::Instantiate(
+                "the runtime is shutting down".to_owned(),
+            )),
+        }
+    }
+}
+
+fn compile_error(error: &wasmtime::Error, bytes: &[u8]) -> LoadError {
+    let text = format!("{error:#}");
+    if text.contains("a wasm module with a component parser")
+        || text.contains("given a WebAssembly module")
+    {
+        LoadError::CoreModule
+    } else if bytes.starts_with(WASM_MAGIC) {
+        LoadError::Compile(text)
+    } else {
+        LoadError::NotWasm(text)
+    }
+}
+
+fn find_tools(compiled: &Compiled, engine: &Engine) -> (Vec<Tool>, Vec<Skipped>) {
+    let mut found = Found {
+        compiled,
+        tools: Vec::new(),
+        skipped: Vec::new(),
+    };
+    let ty = compiled.component_type();
+    for (name, item) in ty.exports(engine) {
+        match item.ty {
+            ComponentItem::ComponentFunc(function) => found.function(None, name, &function),
+            ComponentItem::ComponentInstance(instance) => {
+                let interface = compiled.get_export_index(None, name);
+                for (inner, item) in instance.exports(engine) {
+                    if let (ComponentItem::ComponentFunc(function), Some(interface)) =
+                        (item.ty, &interface)
+                    {
+                        found.function(Some((name, interface)), inner, &function);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    (found.tools, found.skipped)
+}
+
+struct Found<'c> {
+    compiled: &'c Compiled,
+    tools: Vec<Tool>,
+    skipped: Vec<Skipped>,
+}
+
+impl Found<'_> {
+    fn function(
+        &mut self,
+        interface: Option<(&str, &ComponentExportIndex)>,
+        name: &str,
+        function: &ComponentFunc,
+    ) {
+        let export_name = interface.map_or_else(
+            || name.to_owned(),
+            |(interface, _)| format!("{interface}#{name}"),
+        );
+        let Some(export) = self
+            .compiled
+            .get_export_index(interface.map(|(_, index)| index), name)
+        else {
+            return;
+        };
+        let plan = match FunctionPlan::new(function) {
+            Ok(plan) => plan,
+            Err(reason) => {
+                return self.skipped.push(Skipped {
+                    export: export_name,
+                    reason: reason.to_string(),
+                });
+            }
+        };
+        let wanted = names::tool_name(interface.map(|(name, _)| name), name);
+        let tool_name = names::unused(wanted, |candidate| {
+            self.tools.iter().any(|tool| tool.name == candidate)
+        });
+        self.tools.push(Tool {
+            description: format!("Auto-generated schema for function '{name}'"),
+            input_schema: plan.input_schema(),
+            output_schema: plan.output_schema(),
+            name: tool_name,
+            plan,
+            export,
+        });
+    }
+}

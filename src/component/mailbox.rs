@@ -1,0 +1,73 @@
+//! Where a shard finds the calls that were finished elsewhere.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crossbeam_queue::ArrayQueue;
+
+use super::call::CallReport;
+use super::worker::Permit;
+
+/// A call that had left its shard and is done.
+pub struct Finished {
+    /// The number the shard gave the call.
+    pub ticket: u64,
+    /// The members of a `CallToolResult`, without braces.
+    pub members: Vec<u8>,
+    /// How it ended, and how long its parts took.
+    pub report: CallReport,
+    // Held until the shard has read this, so that the queue can never be full.
+    pub(super) _permit: Permit,
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Finished")
+            .field("ticket", &self.ticket)
+            .field("report", &self.report)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One shard's queue of finished calls. Its capacity is the number of calls that may be away from their shards at one time, and
+/// each of those holds its place until its result was read: a result is never lost to a full queue.
+pub struct Mailbox {
+    queue: ArrayQueue<Finished>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Mailbox {
+    /// A mailbox with `capacity` places; `wake` is called after each arrival, from any thread.
+    pub(super) fn new(capacity: usize, wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            queue: ArrayQueue::new(capacity.max(1)),
+            wake: Box::new(wake),
+        })
+    }
+
+    /// Takes the call that finished first.
+    pub fn take(&self) -> Option<Finished> {
+        self.queue.pop()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(super) fn deliver(&self, finished: Finished) {
+        if self.queue.push(finished).is_err() {
+            debug_assert!(false, "a mailbox has a place for each permit");
+            tracing::error!("a finished call was lost: its mailbox was full");
+        }
+        (self.wake)();
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox")
+            .field("waiting", &self.queue.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,37 @@
+//! WebAssembly components as tools: loading, the instance pool, calls and their limits.
+//!
+//! A [`Component`] is immutable and digest-pinned; its tools' JSON Schemas and the plan from JSON text to component values are
+//! made once, at load. A call takes a fresh instance, runs to completion on the shard that asked, and only what is still
+//! computing after its first slice goes to a worker thread.
+//!
+//! Invariants:
+//! - an instance serves one call; nothing of one call can be seen by the next;
+//! - a call that was started on a fiber is never dropped half way: it is told to stop, and traps within a tick or two;
+//! - compiled code is executed only if this process compiled it, or if its authentication code verifies;
+//! - whatever a guest does ends as a [`CallOutcome`]; no trap, limit or hang reaches the shard.
+//!
+//! Nothing here knows of HTTP, sessions or JSON-RPC: what goes in is the text of `params.arguments`, what comes out are the
+//! members of a `CallToolResult`.
+#![forbid(unsafe_code)]
+
+mod cache;
+mod call;
+mod engine;
+mod limits;
+mod load;
+mod mailbox;
+mod pool;
+mod runtime;
+mod wasi;
+pub mod wit;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use call::{CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Started};
+pub use engine::{EngineChoice, EngineMode};
+pub use load::{Component, LoadError, Skipped, Tool};
+pub use mailbox::{Finished, Mailbox};
+pub use pool::{InstancePool, PoolStats};
+pub use runtime::{Runtime, RuntimeOptions, RuntimeStats};

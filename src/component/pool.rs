@@ -1,0 +1,753 @@
+//! One shard's instances: taken for a call in a fraction of a microsecond, made and disposed of when the shard has time.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use wasmtime::component::{ComponentNamedList, Func, Lower, Val};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
+
+use crate::limits::{Limits, SHARD_SLICE_TICKS};
+
+use super::call::{
+    CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Control, Failure, Started,
+};
+use super::load::{Component, Tool};
+use super::mailbox::Mailbox;
+use super::runtime::Runtime;
+use super::wit::{self, Text, TextResult};
+use super::worker::{self, Lease, State, Work};
+
+/// Used instances that may wait for disposal, at most and as a part of all; one more and the call that used it disposes of it.
+const USED_MAX: usize = 64;
+const USED_PART: usize = 16;
+
+/// Time that one [`InstancePool::maintain`] may take, whatever its budget: large components take a millisecond each.
+const MAINTAIN_NS_MAX: u64 = 300_000;
+
+/// How long a component may go without a call before its ready instances are halved in number.
+const IDLE_NS: u64 = 10_000_000_000;
+
+/// Calls in a row that outlived their slice before a tool's calls start on a worker at once.
+const STRIKES: u8 = 3;
+
+/// One in this many calls of such a tool starts on the shard again, to see whether it still is slow.
+const PROBE_EVERY: u32 = 32;
+
+/// How long an instance that is made ahead may take to start, once it turned out not to be quick.
+const START_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Counters of one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Instances ready now.
+    pub ready: usize,
+    /// Used instances that wait for disposal now.
+    pub used: usize,
+    /// Calls that found a ready instance.
+    pub calls_ready: u64,
+    /// Calls that had to make one.
+    pub calls_fresh: u64,
+    /// Calls that left the shard.
+    pub calls_moved: u64,
+    /// Calls refused because no instance or no worker was free.
+    pub calls_refused: u64,
+}
+
+/// The instances of one shard.
+pub struct InstancePool {
+    runtime: Arc<Runtime>,
+    mailbox: Arc<Mailbox>,
+    clock: quanta::Clock,
+    /// A copy of its own: a count of references that all shards change would tie them together.
+    limits: Arc<Limits>,
+    shelves: HashMap<u64, Shelf, BuildHasherDefault<IdHasher>>,
+    used: Vec<Lease>,
+    used_max: usize,
+    scratch: Vec<u8>,
+    stats: PoolStats,
+}
+
+/// One component's instances.
+struct Shelf {
+    component: Weak<Component>,
+    ready: Vec<Lease>,
+    target: usize,
+    /// Instances taken since the last maintenance.
+    taken: usize,
+    /// Clock reading of the last call.
+    used_at: u64,
+    /// Whether instances can be made on this thread.
+    refills: bool,
+    tools: Vec<Pace>,
+}
+
+/// Whether a tool's calls tend to outlive their slice.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    strikes: u8,
+    calls: u32,
+}
+
+impl Pace {
+    fn starts_here(&mut self) -> bool {
+        if self.strikes < STRIKES {
+            return true;
+        }
+        self.calls = self.calls.wrapping_add(1);
+        self.calls.is_multiple_of(PROBE_EVERY)
+    }
+
+    fn note(&mut self, slow: bool) {
+        self.strikes = if slow {
+            self.strikes.saturating_add(1)
+        } else {
+            0
+        };
+    }
+}
+
+/// How a call on this thread ended.
+enum Ended {
+    Here(Result<CallOutcome, Failure>),
+    /// Its slice was over before it was.
+    SliceOver,
+}
+
+impl InstancePool {
+    pub(super) fn new(runtime: Arc<Runtime>, mailbox: Arc<Mailbox>) -> Self {
+        let used_max = (runtime.limits.instance_count_max / USED_PART).clamp(1, USED_MAX);
+        Self {
+            clock: runtime.clock.clone(),
+            limits: Arc::new(Limits::clone(&runtime.limits)),
+            runtime,
+            mailbox,
+            shelves: HashMap::default(),
+            used: Vec::with_capacity(USED_MAX),
+            used_max,
+            scratch: Vec::new(),
+            stats: PoolStats::default(),
+        }
+    }
+
+    /// Learns which components there are: gives up the instances of all others, and will have one of each ready.
+    pub fn follow(&mut self, components: &[Arc<Component>]) {
+        let runtime = Arc::clone(&self.runtime);
+        self.shelves.retain(|id, shelf| {
+            let stays = components.iter().any(|component| component.id() == *id);
+            if !stays {
+                runtime
+                    .ready_total
+                    .fetch_sub(shelf.ready.len() + shelf.taken, Ordering::Relaxed);
+            }
+            stays
+        });
+        for component in components {
+            self.shelf(component);
+        }
+    }
+
+    /// Calls a tool. It either ends here, or goes on elsewhere.
+    ///
+    /// Shape: `arguments` is the text of a JSON object; what is appended to `out` are the members of a `CallToolResult`, without
+    /// the braces: `"content":[…],"structuredContent":{…}` or `"content":[…],"isError":true`.
+    pub fn call(
+        &mut self,
+        component: &Arc<Component>,
+        tool_index: usize,
+        arguments: Option<&[u8]>,
+        call: CallContext,
+        out: &mut Vec<u8>,
+    ) -> Started {
+        let arguments = match arguments {
+            None | Some(b"null") => b"{}",
+            Some(text) => text,
+        };
+        let now = self.clock.raw();
+        let shelf = self.shelf(component);
+        shelf.used_at = now;
+        let starts_here = component.starts_quickly() && shelf.tools[tool_index].starts_here();
+        if component.has_imports() {
+            return self.call_on_fiber(component, tool_index, arguments, call, out, starts_here);
+        }
+        let mut timings = CallTimings::default();
+        if starts_here {
+            let start = out.len();
+            let ended = self.call_here(component, tool_index, arguments, &mut timings, out);
+            let slow = matches!(ended, Ended::SliceOver);
+            self.shelf(component).tools[tool_index].note(slow);
+            if let Ended::Here(result) = ended {
+                let outcome = result.unwrap_or_else(|failure| {
+                    out.truncate(start);
+                    failure.write(out);
+                    failure.outcome
+                });
+                self.stats.calls_refused += u64::from(outcome == CallOutcome::Overloaded);
+                return Started::Done(CallReport { outcome, timings });
+            }
+        }
+        // Nothing it imports, nothing it can have changed: it starts again where it disturbs nobody.
+        self.call_elsewhere(component, tool_index, arguments, call, out)
+    }
+
+    /// Makes ready what calls will need and disposes of what they used: at most `budget` instances, and at most a third of a
+    /// millisecond. To be called when the shard has nothing else to do, and each few turns when it always has.
+    ///
+    /// Shape: whether work is left.
+    pub fn maintain(&mut self, budget: usize) -> bool {
+        let started = self.clock.raw();
+        let over =
+            |pool: &Self| pool.clock.delta_as_nanos(started, pool.clock.raw()) > MAINTAIN_NS_MAX;
+        self.settle(started);
+        let mut left = budget;
+        while left > 0 {
+            let disposed = self.used.pop().is_some();
+            let made = self.refill_one();
+            if !disposed && !made {
+                return false;
+            }
+            left -= 1;
+            if over(self) {
+                break;
+            }
+        }
+        !self.used.is_empty() || self.shelves.values().any(|shelf| shelf.wants_more())
+    }
+
+    /// The counters as they are now.
+    pub fn stats(&self) -> PoolStats {
+        PoolStats {
+            ready: self.shelves.values().map(|shelf| shelf.ready.len()).sum(),
+            used: self.used.len(),
+            ..self.stats
+        }
+    }
+
+    /// The mailbox in which calls that left this shard end.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    fn shelf(&mut self, component: &Arc<Component>) -> &mut Shelf {
+        self.shelves
+            .entry(component.id())
+            .or_insert_with(|| Shelf::new(component))
+    }
+
+    fn call_here(
+        &mut self,
+        component: &Arc<Component>,
+        tool_index: usize,
+        arguments: &[u8],
+        timings: &mut CallTimings,
+        out: &mut Vec<u8>,
+    ) -> Ended {
+        let tool = component.tool(tool_index);
+        match tool.plan().text() {
+            Some(text) => {
+                let mut scratch = std::mem::take(&mut self.scratch);
+                let ended =
+                    self.call_text(component, tool, text, arguments, &mut scratch, timings, out);
+                self.scratch = scratch;
+                ended
+            }
+            None => self.call_values(component, tool, arguments, timings, out),
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one call, each used once"
+    )]
+    fn call_text(
+        &mut self,
+        component: &Arc<Component>,
+        tool: &Tool,
+        text: Text,
+        arguments: &[u8],
+        scratch: &mut Vec<u8>,
+        timings: &mut CallTimings,
+        out: &mut Vec<u8>,
+    ) -> Ended {
+        let (clock, limits) = (self.clock.clone(), Arc::clone(&self.limits));
+        let started = clock.raw();
+        let params = match tool
+            .plan()
+            .decode_text(arguments, limits.json_depth_max, scratch)
+        {
+            Ok(params) => params,
+            Err(error) => {
+                return Ended::Here(Err(Failure::new(
+                    CallOutcome::BadArguments,
+                    error.to_string(),
+                )));
+            }
+        };
+        let decoded = clock.raw();
+        let (mut lease, function) = match self.take(component, tool) {
+            Ok(taken) => taken,
+            Err(ended) => return ended,
+        };
+        let ready = clock.raw();
+        let answer = call_typed(function, &mut lease.store, text, &params);
+        let executed = clock.raw();
+        let ended = match answer {
+            Ok(answer) => {
+                let answer = answer.as_deref().map_err(AsRef::as_ref);
+                let written = wit::write_text_answer(
+                    out,
+                    text.result,
+                    answer,
+                    limits.output_bytes_max,
+                    scratch,
+                );
+                Ended::Here(written.map_err(|_| Failure::output(&limits)))
+            }
+            Err(error) => ended_by(&error, &lease, &limits),
+        };
+        timings.lookup_ns = clock.delta_as_nanos(started, decoded);
+        timings.instantiate_ns = clock.delta_as_nanos(decoded, ready);
+        timings.execute_ns = clock.delta_as_nanos(ready, executed);
+        timings.encode_ns = clock.delta_as_nanos(executed, clock.raw());
+        self.put_used(lease);
+        ended
+    }
+
+    fn call_values(
+        &mut self,
+        component: &Arc<Component>,
+        tool: &Tool,
+        arguments: &[u8],
+        timings: &mut CallTimings,
+        out: &mut Vec<u8>,
+    ) -> Ended {
+        let (clock, limits) = (self.clock.clone(), Arc::clone(&self.limits));
+        let started = clock.raw();
+        let params = match tool.plan().decode(arguments, limits.json_depth_max) {
+            Ok(params) => params,
+            Err(error) => {
+                return Ended::Here(Err(Failure::new(
+                    CallOutcome::BadArguments,
+                    error.to_string(),
+                )));
+            }
+        };
+        let decoded = clock.raw();
+        let (mut lease, function) = match self.take(component, tool) {
+            Ok(taken) => taken,
+            Err(ended) => return ended,
+        };
+        let ready = clock.raw();
+        let mut results = [Val::Bool(false)];
+        let count = usize::from(tool.plan().has_result());
+        let called = function.call(&mut lease.store, &params, &mut results[..count]);
+        let executed = clock.raw();
+        let ended = match called {
+            Ok(()) => {
+                let answer = tool.plan().answer(results[..count].first());
+                let written = wit::write_answer(out, &answer, limits.output_bytes_max);
+                Ended::Here(written.map_err(|_| Failure::output(&limits)))
+            }
+            Err(error) => ended_by(&error, &lease, &limits),
+        };
+        timings.lookup_ns = clock.delta_as_nanos(started, decoded);
+        timings.instantiate_ns = clock.delta_as_nanos(decoded, ready);
+        timings.execute_ns = clock.delta_as_nanos(ready, executed);
+        timings.encode_ns = clock.delta_as_nanos(executed, clock.raw());
+        self.put_used(lease);
+        ended
+    }
+
+    /// An instance for one call of this tool, with a slice to spend.
+    fn take(&mut self, component: &Arc<Component>, tool: &Tool) -> Result<(Lease, Func), Ended> {
+        let mut lease = match self.take_ready(component) {
+            Some(lease) => lease,
+            None => self.instantiate(component)?,
+        };
+        lease.store.set_epoch_deadline(SHARD_SLICE_TICKS);
+        match lease.instance.get_func(&mut lease.store, tool.export()) {
+            Some(function) => Ok((lease, function)),
+            None => Err(Ended::Here(Err(Failure::new(
+                CallOutcome::Trap,
+                "the tool failed: the component does not export what it declared",
+            )))),
+        }
+    }
+
+    fn take_ready(&mut self, component: &Arc<Component>) -> Option<Lease> {
+        let shelf = self.shelf(component);
+        let lease = shelf.ready.pop();
+        shelf.taken += usize::from(lease.is_some());
+        match lease.is_some() {
+            true => self.stats.calls_ready += 1,
+            false => {
+                // Demand that was not met counts double.
+                self.shelf(component).target += 1;
+                self.stats.calls_fresh += 1;
+            }
+        }
+        lease
+    }
+
+    fn instantiate(&mut self, component: &Arc<Component>) -> Result<Lease, Ended> {
+        for retry in [true, false] {
+            let mut store = worker::store(component, &self.limits);
+            let error = match component.instance_pre().instantiate(&mut store) {
+                Ok(instance) => return Ok(Lease { store, instance }),
+                Err(error) => error,
+            };
+            if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+                return Err(Ended::SliceOver);
+            }
+            if !error.is::<PoolConcurrencyLimitError>() {
+                let refused = store.data().limiter.refused();
+                return Err(Ended::Here(Err(Failure::from_runtime(
+                    &error,
+                    refused,
+                    &self.limits,
+                ))));
+            }
+            if retry {
+                self.give_up_idle(component.id());
+            }
+        }
+        Err(Ended::Here(Err(Failure::overloaded(
+            "all component instances are in use (limits.instance_count_max)",
+        ))))
+    }
+
+    /// Frees every instance of this shard that serves nobody, but for one component's.
+    fn give_up_idle(&mut self, except: u64) {
+        self.used.clear();
+        let runtime = Arc::clone(&self.runtime);
+        for (id, shelf) in &mut self.shelves {
+            if *id != except {
+                runtime
+                    .ready_total
+                    .fetch_sub(shelf.ready.len() + shelf.taken, Ordering::Relaxed);
+                shelf.ready.clear();
+                shelf.taken = 0;
+                shelf.target = 0;
+            }
+        }
+    }
+
+    fn put_used(&mut self, lease: Lease) {
+        if self.used.len() < self.used_max {
+            self.used.push(lease);
+        }
+    }
+
+    fn call_on_fiber(
+        &mut self,
+        component: &Arc<Component>,
+        tool_index: usize,
+        arguments: &[u8],
+        call: CallContext,
+        out: &mut Vec<u8>,
+        starts_here: bool,
+    ) -> Started {
+        let lease = self.take_ready(component);
+        let work = self.work(component, tool_index, arguments, call, lease);
+        let control = Arc::clone(&work.control);
+        let mut driven: worker::Driven = Box::pin(worker::run(work, self.clock.clone()));
+        if starts_here {
+            // Timers and blocking operations that the guest starts belong to the workers: the call may go on there.
+            let _entered = self.runtime.workers().enter();
+            let polled = driven
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+            self.shelf(component).tools[tool_index].note(polled.is_pending());
+            if let Poll::Ready((members, report)) = polled {
+                out.extend_from_slice(&members);
+                return Started::Done(report);
+            }
+        }
+        self.send_elsewhere(driven, control, call, out, starts_here)
+    }
+
+    fn call_elsewhere(
+        &mut self,
+        component: &Arc<Component>,
+        tool_index: usize,
+        arguments: &[u8],
+        call: CallContext,
+        out: &mut Vec<u8>,
+    ) -> Started {
+        let work = self.work(component, tool_index, arguments, call, None);
+        let control = Arc::clone(&work.control);
+        let driven = Box::pin(worker::run(work, self.clock.clone()));
+        self.send_elsewhere(driven, control, call, out, false)
+    }
+
+    fn work(
+        &self,
+        component: &Arc<Component>,
+        tool_index: usize,
+        arguments: &[u8],
+        call: CallContext,
+        lease: Option<Lease>,
+    ) -> Work {
+        Work {
+            component: Arc::clone(component),
+            tool_index,
+            arguments: arguments.to_vec(),
+            control: Control::new(call.deadline),
+            limits: Arc::clone(&self.limits),
+            traffic: Arc::clone(&self.runtime.traffic),
+            lease,
+        }
+    }
+
+    fn send_elsewhere(
+        &mut self,
+        driven: worker::Driven,
+        control: Arc<Control>,
+        call: CallContext,
+        out: &mut Vec<u8>,
+        has_begun: bool,
+    ) -> Started {
+        let (workers, traffic) = (self.runtime.workers(), &self.runtime.traffic);
+        let Some(permit) = traffic.permit() else {
+            if has_begun {
+                // It must not be dropped half way: it is told to stop, and ends unheard within a tick or two.
+                control.cancel();
+                worker::finish_unheard(workers, traffic, async move {
+                    driven.await;
+                });
+            }
+            self.stats.calls_refused += 1;
+            let failure = Failure::overloaded(
+                "all workers are busy and their queue is full (limits.worker_queue_max)",
+            );
+            failure.write(out);
+            return Started::Done(CallReport {
+                outcome: failure.outcome,
+                timings: CallTimings::default(),
+            });
+        };
+        self.stats.calls_moved += 1;
+        worker::finish_elsewhere(
+            workers,
+            traffic,
+            driven,
+            Arc::clone(&self.mailbox),
+            call.ticket,
+            permit,
+        );
+        Started::Moved(CancelHandle { control })
+    }
+
+    /// Adapts each component's number of ready instances to the demand since the last time.
+    fn settle(&mut self, now: u64) {
+        let runtime = Arc::clone(&self.runtime);
+        let ready_max = runtime.limits.instance_ready_max;
+        self.shelves.retain(|_, shelf| {
+            runtime
+                .ready_total
+                .fetch_sub(shelf.taken, Ordering::Relaxed);
+            if shelf.component.strong_count() == 0 {
+                runtime
+                    .ready_total
+                    .fetch_sub(shelf.ready.len(), Ordering::Relaxed);
+                return false;
+            }
+            shelf.target = shelf.target.max(shelf.taken * 2).clamp(1, ready_max.max(1));
+            shelf.taken = 0;
+            if runtime.clock.delta_as_nanos(shelf.used_at, now) > IDLE_NS {
+                shelf.used_at = now;
+                shelf.target = (shelf.target / 2).max(1);
+            }
+            let surplus = shelf.ready.len().saturating_sub(shelf.target);
+            shelf.ready.truncate(shelf.target);
+            runtime.ready_total.fetch_sub(surplus, Ordering::Relaxed);
+            true
+        });
+    }
+
+    /// Makes one instance for the component that lacks most; false when none lacks any.
+    fn refill_one(&mut self) -> bool {
+        // At most half of the slots may be taken by instances that serve nobody.
+        if self.runtime.ready_total.load(Ordering::Relaxed)
+            >= self.runtime.limits.instance_count_max / 2
+        {
+            return false;
+        }
+        let Some(shelf) = self
+            .shelves
+            .values_mut()
+            .filter(|shelf| shelf.wants_more())
+            .max_by_key(|shelf| shelf.lack())
+        else {
+            return false;
+        };
+        let Some(component) = shelf.component.upgrade() else {
+            shelf.refills = false;
+            return true;
+        };
+        match make(&self.runtime, &component) {
+            Some(lease) => {
+                shelf.ready.push(lease);
+                self.runtime.ready_total.fetch_add(1, Ordering::Relaxed);
+            }
+            // It is not quick after all, or there is no slot: its calls make their own.
+            None => {
+                shelf.target = shelf.ready.len();
+                shelf.refills = component.starts_quickly();
+            }
+        }
+        true
+    }
+}
+
+impl Drop for InstancePool {
+    fn drop(&mut self) {
+        let held: usize = self
+            .shelves
+            .values()
+            .map(|shelf| shelf.ready.len() + shelf.taken)
+            .sum();
+        self.runtime.ready_total.fetch_sub(held, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for InstancePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstancePool")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shelf {
+    fn new(component: &Arc<Component>) -> Self {
+        Self {
+            component: Arc::downgrade(component),
+            ready: Vec::new(),
+            target: 1,
+            taken: 0,
+            used_at: 0,
+            refills: component.starts_quickly(),
+            tools: vec![Pace::default(); component.tools().len()],
+        }
+    }
+
+    fn wants_more(&self) -> bool {
+        self.refills && self.ready.len() < self.target
+    }
+
+    fn lack(&self) -> usize {
+        self.target.saturating_sub(self.ready.len())
+    }
+}
+
+fn ended_by(error: &wasmtime::Error, lease: &Lease, limits: &Limits) -> Ended {
+    if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+        return Ended::SliceOver;
+    }
+    Ended::Here(Err(worker::failure(error, lease, limits)))
+}
+
+/// Makes an instance ahead of its call.
+fn make(runtime: &Arc<Runtime>, component: &Arc<Component>) -> Option<Lease> {
+    if !component.has_imports() {
+        let mut store = worker::store(component, &runtime.limits);
+        let instance = component.instance_pre().instantiate(&mut store).ok()?;
+        return Some(Lease { store, instance });
+    }
+    let (component, limits, traffic) = (
+        Arc::clone(component),
+        Arc::clone(&runtime.limits),
+        Arc::clone(&runtime.traffic),
+    );
+    let control = Control::new(std::time::Instant::now() + START_DEADLINE);
+    let mut starting = Box::pin(async move {
+        worker::instantiate(&component, &limits, &traffic, &control)
+            .await
+            .ok()
+    });
+    let entered = runtime.workers().enter();
+    match starting
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(lease) => lease,
+        Poll::Pending => {
+            drop(entered);
+            worker::finish_unheard(runtime.workers(), &runtime.traffic, async move {
+                starting.await;
+            });
+            None
+        }
+    }
+}
+
+type TextAnswer = Result<String, String>;
+
+fn call_typed(
+    function: Func,
+    store: &mut Store<State>,
+    text: Text,
+    params: &[&str],
+) -> wasmtime::Result<TextAnswer> {
+    match *params {
+        [] => call_with(function, store, text.result, ()),
+        _ if text.param_count == 0 => call_with(function, store, text.result, ()),
+        [first, ..] if text.param_count == 1 => call_with(function, store, text.result, (first,)),
+        [first, second, ..] if text.param_count == 2 => {
+            call_with(function, store, text.result, (first, second))
+        }
+        [first, second, third] => call_with(function, store, text.result, (first, second, third)),
+        _ => Err(wasmtime::Error::msg("a text plan with too many parameters")),
+    }
+}
+
+fn call_with<P>(
+    function: Func,
+    store: &mut Store<State>,
+    result: TextResult,
+    params: P,
+) -> wasmtime::Result<TextAnswer>
+where
+    P: ComponentNamedList + Lower,
+{
+    match result {
+        TextResult::Plain => {
+            let (answer,) = function
+                .typed::<P, (String,)>(&*store)?
+                .call(store, params)?;
+            Ok(Ok(answer))
+        }
+        TextResult::Fallible => {
+            let (answer,) = function
+                .typed::<P, (Result<String, String>,)>(&*store)?
+                .call(store, params)?;
+            Ok(answer)
+        }
+    }
+}
+
+/// Component ids are consecutive numbers: they are their own hash.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The table takes its bucket from the low bits and its tag from the high ones.
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,165 @@
+//! The process's one WebAssembly runtime: engines, epoch clock, worker threads, compiled-code cache.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Problem, exit};
+use crate::limits::Limits;
+
+use super::cache::Cache;
+use super::engine::{EngineChoice, Engines, Ticker};
+use super::mailbox::Mailbox;
+use super::pool::InstancePool;
+use super::worker::Traffic;
+
+/// How long a runtime that is dropped waits for calls on workers to stop. They are told to, and look each tick.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What an operator chooses about the runtime, beside the limits.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeOptions {
+    /// Where compiled code is kept between runs; nothing is kept without it.
+    pub cache_dir: Option<PathBuf>,
+    /// Worker threads; 0 means one per core.
+    pub worker_count: usize,
+    /// How a component's engine is chosen.
+    pub engine: EngineChoice,
+}
+
+/// Counters of a runtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeStats {
+    /// Calls that are away from their shard now: waiting for a worker, running on one, or finished and not yet read.
+    pub calls_away: usize,
+    /// How many may be.
+    pub calls_away_max: usize,
+    /// Components loaded from the compiled-code cache.
+    pub cache_hits: u64,
+    /// Components compiled.
+    pub cache_misses: u64,
+    /// Cache entries whose authentication failed; they were not executed.
+    pub cache_rejected: u64,
+}
+
+/// The runtime. Shared by all shards.
+pub struct Runtime {
+    pub(super) engines: Engines,
+    pub(super) limits: Arc<Limits>,
+    pub(super) options: RuntimeOptions,
+    pub(super) cache: Option<Cache>,
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) clock: quanta::Clock,
+    pub(super) hits: AtomicU64,
+    pub(super) misses: AtomicU64,
+    pub(super) rejected: AtomicU64,
+    pub(super) component_ids: AtomicU64,
+    /// Ready instances on all shards; each pool settles its part at its maintenance.
+    pub(super) ready_total: AtomicUsize,
+    workers: Option<tokio::runtime::Runtime>,
+    _ticker: Ticker,
+}
+
+impl Runtime {
+    /// Starts engines, clock and workers.
+    ///
+    /// Errors: the host cannot give the address space or the threads, or the cache directory is not safe to use.
+    pub fn new(limits: &Limits, options: RuntimeOptions) -> Result<Arc<Self>, Problem> {
+        let engines = Engines::new(limits)?;
+        let thread_problem = |error: std::io::Error| {
+            Problem::operator(
+                exit::HOST,
+                "threads for components",
+                "",
+                error.to_string(),
+                "raise the thread limit (ulimit -u, or TasksMax of the unit)",
+            )
+        };
+        let ticker = Ticker::start(&engines).map_err(thread_problem)?;
+        let worker_count = match options.worker_count {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let workers = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(worker_count)
+            .thread_name("margay-worker")
+            .enable_all()
+            .build()
+            .map_err(thread_problem)?;
+        let cache = options.cache_dir.as_deref().map(Cache::open).transpose()?;
+        Ok(Arc::new(Self {
+            engines,
+            limits: Arc::new(limits.clone()),
+            options,
+            cache,
+            traffic: Traffic::new(limits.worker_queue_max + worker_count),
+            clock: quanta::Clock::new(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            component_ids: AtomicU64::new(0),
+            ready_total: AtomicUsize::new(0),
+            workers: Some(workers),
+            _ticker: ticker,
+        }))
+    }
+
+    /// A mailbox for one shard; `wake` is called from worker threads after each arrival.
+    pub fn mailbox(&self, wake: impl Fn() + Send + Sync + 'static) -> Arc<Mailbox> {
+        Mailbox::new(self.traffic.away_max(), wake)
+    }
+
+    /// An instance pool for one shard, whose moved calls report to `mailbox`.
+    pub fn instance_pool(self: &Arc<Self>, mailbox: Arc<Mailbox>) -> InstancePool {
+        InstancePool::new(Arc::clone(self), mailbox)
+    }
+
+    /// The bounds in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The counters as they are now.
+    pub fn stats(&self) -> RuntimeStats {
+        RuntimeStats {
+            calls_away: self.traffic.away(),
+            calls_away_max: self.traffic.away_max(),
+            cache_hits: self.hits.load(Ordering::Relaxed),
+            cache_misses: self.misses.load(Ordering::Relaxed),
+            cache_rejected: self.rejected.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn workers(&self) -> &tokio::runtime::Handle {
+        self.workers
+            .as_ref()
+            .expect("the workers live until the runtime is dropped")
+            .handle()
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // Calls are stopped, not dropped: dropping a call half way would corrupt the engine's bookkeeping.
+        self.traffic.stop();
+        let end = Instant::now() + STOP_DEADLINE;
+        while self.traffic.running() > 0 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(workers) = self.workers.take() {
+            // Also right inside another runtime, where a blocking shutdown would panic.
+            workers.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("options", &self.options)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
