@@ -1,0 +1,122 @@
+//! One downstream connection: which phase it is in, what it holds, and until when.
+//!
+//! A connection is data; [`super::Shard`] moves it through its phases. One request is served at a time: pipelined ones wait in
+//! the inbox, and their answers leave together in one write when they are ready together.
+
+use crate::component::CancelHandle;
+use crate::mcp::{InlineId, Respond, Revision, SessionId};
+use crate::mem::PoolBuffer;
+use crate::wire::chunked::ChunkDecoder;
+use crate::wire::http1::HeadScan;
+
+use super::inbox::Inbox;
+use super::stream::Stream;
+
+/// What a connection is waiting for. Each phase has its own deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The first byte of a request.
+    Idle,
+    /// The rest of a head.
+    Head,
+    /// The rest of a body.
+    Body,
+    /// A call that has left the shard.
+    Calling,
+    /// Nothing: it carries an event stream until one side ends it.
+    Streaming,
+    /// The peer, to take the last answer and close; what it still sends is thrown away.
+    Lingering,
+    /// The ring's last word about the socket.
+    Closing,
+}
+
+/// A chunked body on its way in: the head, then the decoded data, in one buffer.
+pub(super) struct ChunkedBody {
+    pub(super) buffer: PoolBuffer,
+    pub(super) head_bytes: usize,
+    pub(super) decoder: ChunkDecoder,
+}
+
+/// What the answer to a call needs when it comes back from a worker.
+pub(super) struct PendingCall {
+    pub(super) ticket: u64,
+    pub(super) cancel: CancelHandle,
+    pub(super) id: InlineId,
+    pub(super) revision: Revision,
+    pub(super) session: Option<SessionId>,
+    pub(super) respond: Respond,
+    pub(super) keep_alive: bool,
+    pub(super) cors_origin: Option<Vec<u8>>,
+    pub(super) tool: Box<str>,
+    /// On the service's clock.
+    pub(super) started: u64,
+    /// On the shard's clock: when the shard answers for a worker that does not.
+    pub(super) give_up_ms: u64,
+    pub(super) request_bytes: usize,
+}
+
+/// One connection.
+pub(super) struct Connection {
+    pub(super) phase: Phase,
+    pub(super) inbox: Inbox,
+    pub(super) scan: HeadScan,
+    /// Unread bytes it takes to have the whole request; 0 while that is not known.
+    pub(super) awaiting_bytes: usize,
+    pub(super) body: Option<Box<ChunkedBody>>,
+    pub(super) call: Option<Box<PendingCall>>,
+    pub(super) stream: Option<Box<Stream>>,
+    /// Bytes that wait for the send in flight to end.
+    pub(super) queued: Option<PoolBuffer>,
+    pub(super) sending_since: Option<u64>,
+    pub(super) close_after_send: bool,
+    /// `100 Continue` has been sent for the request now arriving.
+    pub(super) continued: bool,
+    /// The peer has sent its last byte.
+    pub(super) peer_ended: bool,
+    pub(super) paused: bool,
+    /// Refused at the connection limit, so never counted by it.
+    pub(super) uncounted: bool,
+    /// When the phase must be over, in milliseconds of the shard's clock.
+    pub(super) deadline_ms: u64,
+    /// When the send in flight must be over.
+    pub(super) write_deadline_ms: u64,
+}
+
+impl Connection {
+    pub(super) fn new(deadline_ms: u64) -> Self {
+        Self {
+            phase: Phase::Idle,
+            inbox: Inbox::default(),
+            scan: HeadScan::default(),
+            awaiting_bytes: 0,
+            body: None,
+            call: None,
+            stream: None,
+            queued: None,
+            sending_since: None,
+            close_after_send: false,
+            continued: false,
+            peer_ended: false,
+            paused: false,
+            uncounted: false,
+            deadline_ms,
+            write_deadline_ms: u64::MAX,
+        }
+    }
+
+    /// Whether the next request may be looked at.
+    pub(super) fn is_reading(&self) -> bool {
+        matches!(self.phase, Phase::Idle | Phase::Head | Phase::Body) && !self.close_after_send
+    }
+
+    /// Whether a deadline has passed.
+    pub(super) fn is_overdue(&self, now_ms: u64) -> bool {
+        now_ms >= self.deadline_ms || now_ms >= self.write_deadline_ms
+    }
+
+    /// Whether closing it now would cost nobody anything.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.phase == Phase::Idle && self.sending_since.is_none() && self.queued.is_none()
+    }
+}

@@ -1,0 +1,430 @@
+//! One thread wired together: ring, connections, protocol, components.
+//!
+//! ```text
+//!   ring ──Received──▶ inbox ──head, body──▶ Service ──bytes──▶ ring.send
+//!                                              │  ▲
+//!                              InstancePool.call  Finished (mailbox) from a worker
+//! ```
+//!
+//! Everything happens in [`Shard::turn`]: reap completions, read the mail, look at deadlines. A turn never blocks and never
+//! waits; time comes in as a parameter, so that a simulated ring with a simulated clock runs the code that production runs.
+//!
+//! Invariants: a connection has at most one request in service; an answer is written once, in request order; every accepted request is
+//! answered or its connection closed by a deadline; nothing that a peer sends makes a turn longer than its batch.
+//!
+//! A shard never parses twice what it can keep, never shares memory with another shard, and never waits for the recorder.
+#![forbid(unsafe_code)]
+
+mod access;
+mod connection;
+mod endpoint;
+mod inbox;
+mod receive;
+mod run;
+mod service;
+mod shared;
+mod stdio;
+mod stream;
+mod transmit;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use crate::limits::COMPLETIONS_PER_TURN_MAX;
+use crate::metrics::{Counter, Gauge, ShardMetrics};
+use crate::ring::{Completion, ListenerKey, Ring, SocketKey};
+
+use connection::{Connection, Phase};
+pub use run::{IoKind, ListenOptions, ShardThread, bind_listeners};
+pub use service::{Service, ServiceOptions};
+pub use shared::{Gate, Message, Port, Shared, Snapshot};
+pub use stdio::StdioServer;
+
+/// How often every connection's deadline is looked at. A deadline is met at most this much late.
+const SWEEP_PERIOD_MS: u64 = 250;
+/// A sweep is done in this many slices, so that no turn looks at all connections.
+const SWEEP_SLICES: u64 = 5;
+/// Instances made or disposed of in one idle moment.
+const MAINTAIN_IDLE: usize = 16;
+/// The same after a turn that had work.
+const MAINTAIN_BUSY: usize = 64;
+/// Time a closed conversation may linger for the peer to read the last answer (RFC 9112 section 9.6).
+const LINGER_MS: u64 = 2_000;
+
+/// What a turn found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There was something to do: turn again.
+    Busy,
+    /// Nothing to do until the ring, the mail or the clock says so.
+    Idle,
+    /// A drain is over: no connection is left.
+    Drained,
+}
+
+/// One shard.
+pub struct Shard<R: Ring> {
+    ring: R,
+    service: Service,
+    /// By [`SocketKey::index`]; a key of an earlier tenant finds the socket's number different.
+    connections: Vec<Option<(SocketKey, Box<Connection>)>>,
+    completions: Vec<Completion>,
+    listeners: Vec<ListenerKey>,
+    open_count: usize,
+    sweep_at_ms: u64,
+    sweep_slice: u64,
+    drain_until_ms: Option<u64>,
+    catalog_generation: u64,
+}
+
+impl<R: Ring> Shard<R> {
+    /// A shard that serves with `service` on `ring`.
+    pub fn new(ring: R, mut service: Service) -> Self {
+        service.follow_catalog();
+        let catalog_generation = service.catalog_generation();
+        Self {
+            ring,
+            service,
+            connections: Vec::new(),
+            completions: Vec::with_capacity(2 * COMPLETIONS_PER_TURN_MAX),
+            listeners: Vec::new(),
+            open_count: 0,
+            sweep_at_ms: 0,
+            sweep_slice: 0,
+            drain_until_ms: None,
+            catalog_generation,
+        }
+    }
+
+    /// Accepts from this listener.
+    ///
+    /// Errors: the ring's table of listeners is full.
+    pub fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
+        self.listeners.push(self.ring.listen(listener)?);
+        Ok(())
+    }
+
+    /// Reaps, answers, and looks at the mail and the clock.
+    ///
+    /// Units: `now_ms` is milliseconds of the clock that [`Shared::now_ms`] reads.
+    /// Errors: the ring is unusable; the shard cannot go on.
+    pub fn turn(&mut self, now_ms: u64) -> io::Result<Turn> {
+        self.service.begin_turn(now_ms);
+        let mut completions = std::mem::take(&mut self.completions);
+        let reaped = self.ring.turn(&mut completions);
+        let mut busy = !completions.is_empty();
+        for completion in completions.drain(..) {
+            self.complete(completion, now_ms);
+        }
+        self.completions = completions;
+        reaped?;
+        busy |= self.read_mail(now_ms);
+        self.notice_catalog(now_ms);
+        self.sweep(now_ms);
+        if busy {
+            // A shard that is never idle still has to get rid of what it used.
+            self.service.maintain(MAINTAIN_BUSY);
+        }
+        if self.drain_until_ms.is_some() && self.open_count == 0 {
+            return Ok(Turn::Drained);
+        }
+        Ok(if busy { Turn::Busy } else { Turn::Idle })
+    }
+
+    /// Work for an idle moment: refills and disposes of instances. Returns whether some is left.
+    pub fn rest(&mut self) -> bool {
+        self.service.maintain(MAINTAIN_IDLE)
+    }
+
+    /// Whether the catalogue changed since the last turn.
+    pub fn sees_new_catalog(&self) -> bool {
+        self.service.shared.snapshot.load().catalog.generation() != self.catalog_generation
+    }
+
+    /// The ring, to wait on.
+    pub fn ring_mut(&mut self) -> &mut R {
+        &mut self.ring
+    }
+
+    /// The protocol side.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Connections that are not closed yet.
+    pub fn open_connections(&self) -> usize {
+        self.open_count
+    }
+
+    fn connection(&mut self, socket: SocketKey) -> Option<&mut Connection> {
+        match self.connections.get_mut(socket.index()) {
+            Some(Some((key, connection))) if *key == socket => Some(connection),
+            _ => None,
+        }
+    }
+
+    fn complete(&mut self, completion: Completion, now_ms: u64) {
+        match completion {
+            Completion::Accepted { socket, .. } => self.accepted(socket, now_ms),
+            Completion::AcceptFailed { errno, .. } => {
+                self.service.metrics.add(Counter::AcceptErrors, 1);
+                tracing::warn!(
+                    errno,
+                    "accepting a connection failed; if it is EMFILE (24), raise the limit of open files"
+                );
+            }
+            Completion::Received { socket, bytes } => self.received(socket, bytes, now_ms),
+            Completion::EndOfStream { socket } => self.peer_ended(socket, now_ms),
+            Completion::Failed { socket, error } => {
+                self.service.metrics.add(Counter::ConnectionErrors, 1);
+                tracing::debug!(socket = socket.number(), %error, "connection failed");
+                self.close(socket);
+            }
+            Completion::Sent { socket } => self.sent(socket, now_ms),
+            Completion::Closed { socket } => self.closed(socket),
+        }
+    }
+
+    fn accepted(&mut self, socket: SocketKey, now_ms: u64) {
+        let deadline_ms = now_ms + millis(self.service.shared.limits.idle_deadline);
+        let index = socket.index();
+        if index >= self.connections.len() {
+            self.connections.resize_with(index + 1, || None);
+        }
+        self.connections[index] = Some((socket, Box::new(Connection::new(deadline_ms))));
+        self.open_count += 1;
+        self.service.metrics.add(Counter::ConnectionsAccepted, 1);
+        // The gate counts refused connections too, until they are closed: `closed` leaves it once for each.
+        if !self.service.shared.connections.enter() {
+            self.service.metrics.add(Counter::ConnectionsRefused, 1);
+            if let Some(connection) = self.connection(socket) {
+                connection.uncounted = true;
+            }
+            self.refuse_connection(socket, now_ms);
+            return;
+        }
+        if self.drain_until_ms.is_some() {
+            self.close(socket);
+            return;
+        }
+        self.ring.receive(socket);
+    }
+
+    /// Closes, stopping whatever was being done for the peer.
+    fn close(&mut self, socket: SocketKey) {
+        let Some(connection) = self.connection(socket) else {
+            return;
+        };
+        if connection.phase == Phase::Closing {
+            return;
+        }
+        connection.phase = Phase::Closing;
+        connection.deadline_ms = u64::MAX;
+        connection.write_deadline_ms = u64::MAX;
+        connection.inbox.clear();
+        connection.body = None;
+        connection.queued = None;
+        let call = connection.call.take();
+        let stream = connection.stream.take();
+        if let Some(call) = call {
+            self.service.abandon(*call);
+        }
+        if let Some(stream) = stream {
+            self.service.end_stream(&stream, socket);
+        }
+        self.ring.close(socket);
+    }
+
+    fn closed(&mut self, socket: SocketKey) {
+        let Some(slot) = self.connections.get_mut(socket.index()) else {
+            return;
+        };
+        match slot {
+            Some((key, connection)) if *key == socket => {
+                let counted = !connection.uncounted;
+                let left_open = (connection.call.take(), connection.stream.take());
+                *slot = None;
+                if let Some(call) = left_open.0 {
+                    self.service.abandon(*call);
+                }
+                if let Some(stream) = left_open.1 {
+                    self.service.end_stream(&stream, socket);
+                }
+                if counted {
+                    self.service.shared.connections.leave();
+                }
+                self.open_count -= 1;
+                self.service.metrics.add(Counter::ConnectionsClosed, 1);
+            }
+            _ => {}
+        }
+    }
+
+    fn read_mail(&mut self, now_ms: u64) -> bool {
+        let mut busy = false;
+        while let Some(finished) = self.service.next_finished() {
+            busy = true;
+            self.call_finished(finished, now_ms);
+        }
+        while let Some(message) = self.service.next_message() {
+            busy = true;
+            match message {
+                Message::Metrics(reply) => {
+                    let _ = reply.send(Box::new(self.metrics()));
+                }
+                Message::Drain => self.drain(now_ms),
+                Message::Cancel { session, id } => self.cancel(session, &id, now_ms),
+            }
+        }
+        busy
+    }
+
+    /// Stops accepting; closes what is quiet; what is in service finishes until the deadline.
+    fn drain(&mut self, now_ms: u64) {
+        if self.drain_until_ms.is_some() {
+            return;
+        }
+        self.drain_until_ms = Some(now_ms + millis(self.service.shared.limits.drain_deadline));
+        self.service.draining = true;
+        for listener in std::mem::take(&mut self.listeners) {
+            self.ring.stop_listening(listener);
+        }
+        for socket in self.sockets() {
+            let Some(connection) = self.connection(socket) else {
+                continue;
+            };
+            if connection.is_quiet() {
+                self.close(socket);
+            } else if connection.phase == Phase::Streaming {
+                self.finish_stream(socket, now_ms);
+            }
+        }
+    }
+
+    fn sockets(&self) -> Vec<SocketKey> {
+        self.connections
+            .iter()
+            .flatten()
+            .map(|(socket, _)| *socket)
+            .collect()
+    }
+
+    fn cancel(&mut self, session: crate::mcp::SessionId, id: &[u8], now_ms: u64) {
+        let found = self
+            .connections
+            .iter()
+            .flatten()
+            .find_map(|(socket, connection)| {
+                let call = connection.call.as_ref()?;
+                (call.session == Some(session) && call.id.as_bytes() == id).then_some(*socket)
+            });
+        if let Some(socket) = found {
+            self.call_cancelled(socket, now_ms);
+        }
+    }
+
+    /// Tells streams about a catalogue that lists other tools.
+    fn notice_catalog(&mut self, now_ms: u64) {
+        let generation = self.service.catalog_generation();
+        if generation == self.catalog_generation {
+            return;
+        }
+        self.catalog_generation = generation;
+        self.service.follow_catalog();
+        for socket in self.sockets() {
+            self.tell_stream(socket, now_ms);
+        }
+    }
+
+    /// Looks at a slice of the connections for deadlines.
+    fn sweep(&mut self, now_ms: u64) {
+        if now_ms < self.sweep_at_ms {
+            return;
+        }
+        self.sweep_at_ms = now_ms + SWEEP_PERIOD_MS / SWEEP_SLICES;
+        self.sweep_slice = (self.sweep_slice + 1) % SWEEP_SLICES;
+        let drained = self
+            .drain_until_ms
+            .is_some_and(|until_ms| now_ms >= until_ms);
+        let mut index = self.sweep_slice as usize;
+        while index < self.connections.len() {
+            if let Some((socket, connection)) = &self.connections[index] {
+                let socket = *socket;
+                if drained || connection.is_overdue(now_ms) {
+                    self.overdue(socket, now_ms, drained);
+                } else if connection.phase == Phase::Streaming {
+                    self.keep_stream_alive(socket, now_ms);
+                }
+            }
+            index += SWEEP_SLICES as usize;
+        }
+        if self.service.shared.connections.taken() < self.service.shared.limits.connection_count_max
+        {
+            for listener in &self.listeners {
+                self.ring.resume_listening(*listener);
+            }
+        }
+    }
+
+    fn overdue(&mut self, socket: SocketKey, now_ms: u64, drained: bool) {
+        let Some(connection) = self.connection(socket) else {
+            return;
+        };
+        let late_with_write = now_ms >= connection.write_deadline_ms;
+        let phase = connection.phase;
+        let answers = !drained && !late_with_write && connection.sending_since.is_none();
+        let counter = match phase {
+            _ if late_with_write => Some(Counter::DeadlineWrite),
+            Phase::Head => Some(Counter::DeadlineHead),
+            Phase::Body => Some(Counter::DeadlineBody),
+            Phase::Idle => Some(Counter::DeadlineIdle),
+            Phase::Calling | Phase::Streaming | Phase::Lingering | Phase::Closing => None,
+        };
+        if let Some(counter) = counter {
+            self.service.metrics.add(counter, 1);
+        }
+        match phase {
+            Phase::Head | Phase::Body if answers => self.refuse_slow_request(socket, phase, now_ms),
+            _ => self.close(socket),
+        }
+    }
+
+    fn metrics(&mut self) -> ShardMetrics {
+        let stats = self.ring.stats();
+        let streams = self
+            .connections
+            .iter()
+            .flatten()
+            .filter(|(_, c)| c.phase == Phase::Streaming)
+            .count();
+        let calling = self
+            .connections
+            .iter()
+            .flatten()
+            .filter(|(_, c)| c.phase == Phase::Calling)
+            .count();
+        self.service.collect();
+        let metrics = &mut self.service.metrics;
+        metrics.set_counter(Counter::RingSubmissions, stats.submitted);
+        metrics.set_counter(Counter::RingCompletions, stats.events);
+        metrics.set_counter(Counter::RingEnters, stats.enters);
+        metrics.set_counter(Counter::ReceiveStarved, stats.starved);
+        metrics.set(Gauge::OperationsInFlight, stats.in_flight as u64);
+        metrics.set(Gauge::ConnectionsOpen, self.open_count as u64);
+        metrics.set(Gauge::StreamsOpen, streams as u64);
+        metrics.set(Gauge::RequestsInFlight, calling as u64);
+        metrics.clone()
+    }
+}
+
+/// A duration on the shard's clock.
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2)
+}
+
+/// What every shard thread holds of the process.
+pub type SharedRef = Arc<Shared>;

@@ -1,0 +1,187 @@
+//! What the shards of one process share: one immutable snapshot, the session table, three admission counters, and a bounded
+//! queue into each shard. There is no lock here, and nothing else is shared.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use atomic_waker::AtomicWaker;
+use crossbeam_queue::ArrayQueue;
+use tokio::sync::oneshot;
+
+use crate::catalog::Catalog;
+use crate::component::Runtime;
+use crate::limits::Limits;
+use crate::mcp::{HostRules, SessionId, Sessions};
+use crate::metrics::ShardMetrics;
+
+/// Messages that may wait for one shard. Control sends few; a full queue means the shard is stuck.
+const MESSAGES_PER_SHARD_MAX: usize = 256;
+
+/// One immutable configuration with the tools it serves.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The tools.
+    pub catalog: Catalog,
+    /// Which `Host` and `Origin` values are answered.
+    pub hosts: HostRules,
+}
+
+/// A word from control, or from another shard.
+#[derive(Debug)]
+pub enum Message {
+    /// Answer with a copy of this shard's metrics.
+    Metrics(oneshot::Sender<Box<ShardMetrics>>),
+    /// Stop accepting, finish what is in flight, close.
+    Drain,
+    /// A legacy client cancelled a request of its session; `id` is the request's id as JSON text.
+    Cancel {
+        /// The session that cancels.
+        session: SessionId,
+        /// The id of the request to stop.
+        id: Vec<u8>,
+    },
+}
+
+/// The way into one shard.
+#[derive(Debug)]
+pub struct Port {
+    messages: ArrayQueue<Message>,
+    waker: AtomicWaker,
+}
+
+impl Default for Port {
+    fn default() -> Self {
+        Self {
+            messages: ArrayQueue::new(MESSAGES_PER_SHARD_MAX),
+            waker: AtomicWaker::new(),
+        }
+    }
+}
+
+impl Port {
+    /// Hands the shard a message and wakes it.
+    ///
+    /// Errors: the message back, when the shard has not read its queue for a long time.
+    pub fn send(&self, message: Message) -> Result<(), Message> {
+        let sent = self.messages.push(message);
+        self.waker.wake();
+        sent
+    }
+
+    /// Wakes the shard so that it looks at the snapshot and its queues.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    pub(super) fn receive(&self) -> Option<Message> {
+        self.messages.pop()
+    }
+
+    pub(super) fn register(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+
+    pub(super) fn has_mail(&self) -> bool {
+        !self.messages.is_empty()
+    }
+}
+
+/// A process-wide count with a ceiling.
+#[derive(Debug)]
+pub struct Gate {
+    taken: AtomicUsize,
+    limit: usize,
+}
+
+impl Gate {
+    /// A gate that lets `limit` through at one time.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            limit,
+        }
+    }
+
+    /// Takes one place, or says that all are taken.
+    pub fn enter(&self) -> bool {
+        let taken = self.taken.fetch_add(1, Ordering::Relaxed);
+        if taken < self.limit {
+            return true;
+        }
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        false
+    }
+
+    /// Gives one place back.
+    pub fn leave(&self) {
+        let before = self.taken.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "a gate was left more often than entered");
+    }
+
+    /// Places taken now.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Places in all.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
+/// Everything the shards share.
+pub struct Shared {
+    /// The bounds; fixed for the life of the process.
+    pub limits: Limits,
+    /// The current snapshot.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Legacy sessions.
+    pub sessions: Sessions,
+    /// The WebAssembly runtime.
+    pub runtime: Arc<Runtime>,
+    /// Open connections.
+    pub connections: Gate,
+    /// Open event streams.
+    pub streams: Gate,
+    /// One per shard.
+    pub ports: Vec<Port>,
+    /// Where time begins: session times are milliseconds since then.
+    pub epoch: Instant,
+}
+
+impl Shared {
+    /// The shared state of `shard_count` shards.
+    pub fn new(
+        limits: Limits,
+        snapshot: Snapshot,
+        sessions: Sessions,
+        runtime: Arc<Runtime>,
+        shard_count: usize,
+    ) -> Self {
+        Self {
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            sessions,
+            runtime,
+            connections: Gate::new(limits.connection_count_max),
+            streams: Gate::new(limits.stream_count_max),
+            ports: (0..shard_count).map(|_| Port::default()).collect(),
+            epoch: Instant::now(),
+            limits,
+        }
+    }
+
+    /// Puts a new snapshot in force and tells every shard to look.
+    pub fn publish(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+        for port in &self.ports {
+            port.wake();
+        }
+    }
+
+    /// Milliseconds since the process began to serve.
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
