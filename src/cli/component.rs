@@ -1,0 +1,259 @@
+//! `margay component`: the directory of loaded components.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::component::{Runtime, RuntimeOptions};
+use crate::control::config::{Config, LogLevel, show_size};
+use crate::control::serve::backend;
+use crate::control::store::{Loaded, Manifest, Store};
+use crate::error::{Problem, exit};
+use crate::tape::Recorder;
+
+use super::{Common, print_line};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  margay component load weather.wasm   a running `margay serve` has its tools
+                                       within a second
+  margay component load build/out.wasm --name weather
+  margay component list
+  margay component inspect weather
+  margay component remove weather";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ComponentCommand {
+    /// Check a component file and keep it. One of the same name is replaced.
+    Load {
+        /// A .wasm component file.
+        file: PathBuf,
+        /// The name to keep it under [default: the file's name without .wasm].
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List what is loaded.
+    List {
+        /// Print the manifests as a JSON array.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show a component's manifest, check its bytes, and show its tools with their schemas.
+    Inspect {
+        /// Its name, or the beginning of its digest.
+        name: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Forget a component.
+    Remove {
+        /// Its name, or the beginning of its digest.
+        name: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+pub(super) fn run(command: &ComponentCommand) -> Result<u8, Problem> {
+    match command {
+        ComponentCommand::Load { file, name, common } => {
+            let (config, store) = open(common)?;
+            load(&config, &store, file, name.as_deref())
+        }
+        ComponentCommand::List { json, common } => list(&open(common)?.1, *json),
+        ComponentCommand::Inspect { name, common } => {
+            let (config, store) = open(common)?;
+            inspect(&config, &store, name)
+        }
+        ComponentCommand::Remove { name, common } => {
+            let (config, store) = open(common)?;
+            let recorder = Recorder::start(backend(config.io))?;
+            let removed = wait(store.remove(&recorder.handle(), name))??;
+            print_line(&format!(
+                "removed {} ({})",
+                removed.name,
+                removed.tools.join(", ")
+            ))
+        }
+    }
+}
+
+fn open(common: &Common) -> Result<(Config, Store), Problem> {
+    let mut config = common.load(&common.overrides(&[]), LogLevel::Warn)?;
+    let directory = config
+        .component_dir
+        .take()
+        .unwrap_or_else(crate::control::config::default_component_dir);
+    Ok((config, Store::new(directory)))
+}
+
+fn runtime(config: &Config) -> Result<std::sync::Arc<Runtime>, Problem> {
+    let options = RuntimeOptions {
+        cache_dir: Some(config.cache_dir.clone()),
+        worker_count: config.workers,
+        ..RuntimeOptions::default()
+    };
+    Runtime::new(&config.limits, options)
+}
+
+fn load(
+    config: &Config,
+    store: &Store,
+    file: &std::path::Path,
+    name: Option<&str>,
+) -> Result<u8, Problem> {
+    let recorder = Recorder::start(backend(config.io))?;
+    let runtime = runtime(config)?;
+    let validate = |name: &str, bytes: &[u8]| {
+        // On a thread of its own: compiling may block on the workers' runtime, and this closure is called from async code.
+        std::thread::scope(|scope| {
+            let loading = scope.spawn(|| runtime.load(name, bytes));
+            let loaded = loading.join().map_err(|_| {
+                Problem::operator(
+                    exit::SOFTWARE,
+                    "component",
+                    name,
+                    "made the compiler panic",
+                    "report it with the file",
+                )
+            })?;
+            let component =
+                loaded.map_err(|error| error.into_problem(file.display().to_string()))?;
+            Ok(component
+                .tools()
+                .iter()
+                .map(|tool| tool.name().to_owned())
+                .collect())
+        })
+    };
+    let loaded = wait(store.load(&recorder.handle(), file, name, &config.limits, &validate))??;
+    let (word, manifest) = match &loaded {
+        Loaded::New(manifest) => ("loaded", manifest),
+        Loaded::Replaced { new, .. } => ("replaced", new),
+        Loaded::Unchanged(manifest) => ("already loaded", manifest),
+    };
+    print_line(&format!(
+        "{word} {} {}: {}",
+        manifest.name,
+        short(manifest),
+        manifest.tools.join(", ")
+    ))
+}
+
+fn list(store: &Store, json: bool) -> Result<u8, Problem> {
+    let listing = store.list()?;
+    for problem in &listing.damaged {
+        super::print_problem(problem);
+    }
+    if json {
+        let text = serde_json::to_string_pretty(&listing.manifests);
+        print_line(&text.expect("invariant: strings and numbers always serialize"))?;
+    } else if listing.manifests.is_empty() {
+        print_line(&format!(
+            "nothing is loaded in {}",
+            store.directory().display()
+        ))?;
+    } else {
+        print_line(&table(&listing.manifests))?;
+    }
+    Ok(if listing.damaged.is_empty() {
+        0
+    } else {
+        exit::DATA
+    })
+}
+
+fn table(manifests: &[Manifest]) -> String {
+    let width = manifests
+        .iter()
+        .map(|manifest| manifest.name.len())
+        .max()
+        .unwrap_or(0)
+        .max(4);
+    let mut text = format!("{:width$}  {:12}  {:>9}  TOOLS", "NAME", "DIGEST", "SIZE");
+    for manifest in manifests {
+        let size = usize::try_from(manifest.bytes)
+            .map(rounded_size)
+            .unwrap_or_default();
+        let tools = manifest.tools.join(", ");
+        let _ = write!(
+            text,
+            "\n{:width$}  {:12}  {size:>9}  {tools}",
+            manifest.name,
+            short(manifest)
+        );
+    }
+    text
+}
+
+fn rounded_size(bytes: usize) -> String {
+    show_size(if bytes < 1 << 20 {
+        bytes.div_ceil(1 << 10) << 10
+    } else {
+        bytes.div_ceil(1 << 20) << 20
+    })
+}
+
+fn short(manifest: &Manifest) -> &str {
+    &manifest.digest[..12]
+}
+
+fn inspect(config: &Config, store: &Store, name: &str) -> Result<u8, Problem> {
+    let manifest = store.inspect(name)?;
+    let bytes = store.read(&manifest)?;
+    let component = runtime(config)?
+        .load(&manifest.name, &bytes)
+        .map_err(|error| error.into_problem(format!("{} ({})", manifest.name, manifest.source)))?;
+    let tools: Vec<serde_json::Value> = component
+        .tools()
+        .iter()
+        .map(|tool| {
+            serde_json::json!({
+                "name": tool.name(),
+                "description": tool.description(),
+                "inputSchema": tool.input_schema(),
+                "outputSchema": tool.output_schema(),
+            })
+        })
+        .collect();
+    let skipped: Vec<serde_json::Value> = component
+        .skipped()
+        .iter()
+        .map(|skipped| serde_json::json!({"export": skipped.export, "reason": skipped.reason}))
+        .collect();
+    let page = serde_json::json!({
+        "name": manifest.name,
+        "digest": format!("sha256:{}", manifest.digest),
+        "bytes": manifest.bytes,
+        "source": manifest.source,
+        "loadedAt": manifest.loaded_at,
+        "engine": component.engine_mode().as_str(),
+        "imports": component.has_imports(),
+        "tools": tools,
+        "notTools": skipped,
+    });
+    print_line(
+        &serde_json::to_string_pretty(&page).expect("invariant: a JSON value always serializes"),
+    )
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> Result<T, Problem> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Problem::operator(
+                exit::HOST,
+                "threads",
+                "",
+                error.to_string(),
+                "raise the limits on files and threads",
+            )
+        })?;
+    Ok(runtime.block_on(future))
+}

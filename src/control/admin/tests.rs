@@ -1,0 +1,216 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::*;
+use crate::control::plane::Answer;
+use crate::control::store::Change;
+use crate::error::Problem;
+use crate::metrics::{Counter, ShardMetrics};
+
+/// A plane of two shards, of which `answering` answer.
+struct Fake {
+    answering: usize,
+    running: usize,
+    tools: usize,
+}
+
+impl Plane for Fake {
+    fn apply(&self, _: Change) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn metrics(&self) -> Answer<'_, Vec<ShardMetrics>> {
+        let mut shard = ShardMetrics::new();
+        shard.add(Counter::CallOk, 3);
+        Box::pin(std::future::ready(vec![shard; self.answering]))
+    }
+    fn extra(&self) -> Vec<Extra> {
+        vec![Extra::gauge("tools", "Tools.", self.tools as f64)]
+    }
+    fn shard_count(&self) -> usize {
+        2
+    }
+    fn tool_count(&self) -> usize {
+        self.tools
+    }
+    fn tick(&self) {}
+    fn drain(&self) {}
+    fn running(&self) -> usize {
+        self.running
+    }
+}
+
+const WELL: Fake = Fake {
+    answering: 2,
+    running: 2,
+    tools: 1,
+};
+
+struct Server {
+    address: SocketAddr,
+    admin: Admin,
+    _runtime: tokio::runtime::Runtime,
+}
+
+fn serve(plane: Fake) -> Server {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let admin = Admin::new(Arc::new(plane), address, &["metrics.example".to_owned()]);
+    let router = admin.clone().router();
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    Server {
+        address,
+        admin,
+        _runtime: runtime,
+    }
+}
+
+impl Server {
+    fn ask(&self, request_line: &str, headers: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        write!(
+            stream,
+            "{request_line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no answer: {text:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_ascii_lowercase(), body.to_owned())
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        let (status, _, body) = self.ask(&format!("GET {path}"), "Host: localhost\r\n");
+        (status, body)
+    }
+}
+
+#[test]
+fn metrics_are_merged_open_metrics_text() {
+    let server = serve(WELL);
+    let (status, head, body) = server.ask("GET /metrics", "Host: localhost:9091\r\n");
+    assert_eq!(status, 200);
+    assert!(
+        head.contains("content-type: application/openmetrics-text"),
+        "{head}"
+    );
+    assert!(
+        body.contains("margay_tool_calls_total{outcome=\"ok\"} 6\n"),
+        "{body}"
+    );
+    assert!(
+        body.contains("margay_shards_silent 0") && body.contains("margay_tools 1"),
+        "{body}"
+    );
+    assert!(body.contains("# EOF\n"));
+}
+
+#[test]
+fn a_page_from_elsewhere_gets_nothing_from_any_route() {
+    let server = serve(WELL);
+    for route in [
+        "GET /metrics",
+        "GET /healthz",
+        "GET /readyz",
+        "POST /components/reload",
+        "GET /nothing",
+        "PUT /metrics",
+    ] {
+        for headers in [
+            "Host: evil.example\r\n",
+            "Host: localhost\r\nOrigin: http://evil.example\r\n",
+            "Host: localhost\r\nOrigin: null\r\n",
+            "Host: localhost\r\nHost: localhost\r\n",
+        ] {
+            let (status, _, body) = server.ask(route, headers);
+            assert!(
+                status == 403 || (status == 400 && headers.matches("Host").count() > 1),
+                "{route} {headers}: {status}"
+            );
+            assert!(!body.contains("margay_tool_calls"), "{body}");
+        }
+    }
+    let (status, _, _) = server.ask("GET /healthz", "Host: metrics.example:1\r\n");
+    assert_eq!(status, 200);
+}
+
+#[test]
+fn ready_means_that_a_tool_can_be_called() {
+    assert_eq!(serve(WELL).get("/readyz").0, 200);
+    let (status, body) = serve(Fake { tools: 0, ..WELL }).get("/readyz");
+    assert!(status == 503 && body.contains("component load"), "{body}");
+    assert_eq!(serve(Fake { running: 1, ..WELL }).get("/readyz").0, 503);
+    let server = serve(WELL);
+    server.admin.begin_drain();
+    let (status, body) = server.get("/readyz");
+    assert!(status == 503 && body.contains("draining"), "{body}");
+    assert_eq!(server.get("/healthz").0, 200, "draining is healthy");
+}
+
+#[test]
+fn healthy_means_that_every_shard_runs_and_answers() {
+    assert_eq!(serve(WELL).get("/healthz").0, 200);
+    assert_eq!(
+        serve(Fake {
+            answering: 1,
+            ..WELL
+        })
+        .get("/healthz")
+        .0,
+        503
+    );
+    assert_eq!(serve(Fake { running: 1, ..WELL }).get("/healthz").0, 503);
+}
+
+#[test]
+fn errors_are_json_that_says_what_there_is() {
+    let server = serve(WELL);
+    let (status, head, body) = server.ask("GET /nope", "Host: localhost\r\n");
+    assert_eq!(status, 404);
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let value: serde_json::Value = serde_json::from_str(body.trim()).unwrap();
+    assert!(
+        value["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("/metrics"),
+        "{body}"
+    );
+    let (status, _, body) = server.ask("POST /metrics", "Host: localhost\r\nContent-Length: 0\r\n");
+    assert!(
+        status == 405 && body.contains("does not take POST"),
+        "{body}"
+    );
+}
+
+#[test]
+fn a_reload_is_accepted_and_passed_on() {
+    let server = serve(WELL);
+    let requests = server.admin.reload_requests();
+    let (status, _, _) = server.ask(
+        "POST /components/reload",
+        "Host: localhost\r\nContent-Length: 0\r\n",
+    );
+    assert_eq!(status, 202);
+    let waited = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(async {
+            tokio::time::timeout(Duration::from_secs(5), requests.notified()).await
+        });
+    assert!(waited.is_ok(), "the request never arrived");
+}

@@ -1,0 +1,125 @@
+//! What is served: the components named by the operator, those of the directory, and the demo while there is nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::component::{Component, Runtime, RuntimeOptions};
+use crate::error::Problem;
+
+use super::config::Config;
+use super::store::{Change, Store, Watch};
+
+/// The components in force, and where each came from.
+#[derive(Debug, Default)]
+pub struct ComponentSet {
+    named: Vec<Arc<Component>>,
+    stored: BTreeMap<String, Arc<Component>>,
+    demo: Vec<Arc<Component>>,
+    generation: u64,
+}
+
+impl ComponentSet {
+    /// All of them: named ones first, as they were named, then the directory's by name.
+    pub fn all(&self) -> Vec<Arc<Component>> {
+        let given: Vec<_> = self
+            .named
+            .iter()
+            .chain(self.stored.values())
+            .cloned()
+            .collect();
+        if given.is_empty() {
+            self.demo.clone()
+        } else {
+            given
+        }
+    }
+
+    /// Loads what was added and forgets what was removed. Compiles: blocks.
+    ///
+    /// Errors: one for each component that could not be loaded. Its predecessor, if it replaces one, stays.
+    pub fn apply(&mut self, runtime: &Runtime, change: &Change) -> Vec<Problem> {
+        let mut problems = change.damaged.clone();
+        let mut failed = Vec::new();
+        for (manifest, bytes) in &change.added {
+            match runtime.load(&manifest.name, bytes) {
+                Ok(component) => {
+                    self.stored.insert(manifest.name.clone(), component);
+                    // What was only there for a first try does not come back in the life of this process.
+                    self.demo.clear();
+                }
+                Err(error) => {
+                    failed.push(manifest.name.as_str());
+                    problems.push(
+                        error.into_problem(format!("{} ({})", manifest.name, manifest.source)),
+                    );
+                }
+            }
+        }
+        for manifest in &change.removed {
+            let replaced = change
+                .added
+                .iter()
+                .any(|(new, _)| new.name == manifest.name);
+            if !replaced && !failed.contains(&manifest.name.as_str()) {
+                self.stored.remove(&manifest.name);
+            }
+        }
+        problems
+    }
+
+    /// The catalogue of the components in force, with the next generation number.
+    pub fn catalog(&mut self) -> Catalog {
+        self.generation += 1;
+        Catalog::build(&self.all(), self.generation)
+    }
+}
+
+/// Everything that has to be loaded before the first request.
+pub struct Prepared {
+    /// The WebAssembly runtime.
+    pub runtime: Arc<Runtime>,
+    /// The components.
+    pub set: ComponentSet,
+    /// The directory as it was seen, if one is watched.
+    pub watch: Option<Watch>,
+}
+
+/// Makes the runtime and loads the components. Compiles: blocks, and must not be called inside an async context.
+///
+/// Errors: the host is not fit for the runtime, or a component that was named cannot be loaded. A bad one in the directory is logged and
+/// left out: it must not keep the others from being served.
+pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
+    let options = RuntimeOptions {
+        cache_dir: Some(config.cache_dir.clone()),
+        worker_count: config.workers,
+        ..RuntimeOptions::default()
+    };
+    let runtime = Runtime::new(&config.limits, options)?;
+    let mut set = ComponentSet::default();
+    for path in &config.components {
+        let loaded = runtime.load_file(path);
+        set.named
+            .push(loaded.map_err(|error| error.into_problem(path.display().to_string()))?);
+    }
+    let mut watch = config
+        .component_dir
+        .clone()
+        .map(|directory| Watch::new(Store::new(directory)));
+    if let Some(watch) = &mut watch {
+        let change = watch.poll()?;
+        for problem in set.apply(&runtime, &change) {
+            tracing::error!(%problem, "a component is not served");
+        }
+    }
+    if config.demo && set.stored.is_empty() {
+        set.demo = runtime
+            .load_demo()
+            .map_err(|error| error.into_problem("demo"))?;
+    }
+    Ok(Prepared {
+        runtime,
+        set,
+        watch,
+    })
+}

@@ -1,0 +1,146 @@
+//! The configuration file as it is written: the shape that the strict YAML reader checks.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_saphyr::Spanned;
+
+use super::limits_document::LimitsDocument;
+use super::values::{Size, Span};
+use super::{Io, LogFormat, LogLevel, Profile};
+
+/// The whole file. Every key is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    pub(super) listen: Option<Spanned<String>>,
+    pub(super) admin: Option<Spanned<String>>,
+    pub(super) shards: Option<Spanned<usize>>,
+    pub(super) io: Option<Io>,
+    pub(super) profile: Option<Profile>,
+    pub(super) components: Option<Vec<PathBuf>>,
+    pub(super) component_dir: Option<PathBuf>,
+    pub(super) cache_dir: Option<PathBuf>,
+    pub(super) allowed_hosts: Option<Vec<Spanned<String>>>,
+    pub(super) allowed_origins: Option<Vec<Spanned<String>>>,
+    pub(super) access_log: Option<PathBuf>,
+    pub(super) log_level: Option<LogLevel>,
+    pub(super) log_format: Option<LogFormat>,
+    #[serde(default)]
+    pub(super) limits: LimitsDocument,
+    #[serde(default)]
+    pub(super) performance: Performance,
+}
+
+/// `performance:`. A key of type [`NotYet`] is known and refused: silently ignoring it would promise what is not done.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Performance {
+    #[serde(default)]
+    pub(super) connection_pool: ConnectionPool,
+    #[serde(default)]
+    pub(super) cache: Cache,
+    #[serde(default)]
+    pub(super) batching: Batching,
+    #[serde(default)]
+    pub(super) concurrency: Concurrency,
+    #[serde(default)]
+    pub(super) memory: Memory,
+    #[serde(default)]
+    pub(super) network: Network,
+}
+
+/// A key that has a meaning in a later version.
+pub(super) type NotYet = Option<Spanned<IgnoredAny>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConnectionPool {
+    min_idle: NotYet,
+    max_idle: NotYet,
+    max_active: NotYet,
+    idle_timeout: NotYet,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cache {
+    metadata_cache_size: NotYet,
+    component_cache_size: NotYet,
+    ttl: NotYet,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Batching {
+    enabled: NotYet,
+    batch_size: NotYet,
+    batch_timeout: NotYet,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Concurrency {
+    pub(super) worker_threads: Option<Spanned<usize>>,
+    pub(super) max_concurrent_requests: Option<Spanned<usize>>,
+    pub(super) queue_size: Option<Spanned<usize>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Memory {
+    pub(super) buffer_pool_size: Option<Spanned<Size>>,
+    pub(super) max_message_size: Option<Spanned<Size>>,
+    gc_interval: NotYet,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Network {
+    pub(super) tcp_nodelay: Option<bool>,
+    pub(super) keep_alive: Option<bool>,
+    pub(super) keep_alive_interval: Option<Spanned<Span>>,
+}
+
+impl Performance {
+    /// The first key that is given and not implemented, with its line.
+    pub(super) fn not_yet(&self) -> Option<(&'static str, u64)> {
+        let keys: [(&'static str, &NotYet); 11] = [
+            (
+                "performance.connection_pool.min_idle",
+                &self.connection_pool.min_idle,
+            ),
+            (
+                "performance.connection_pool.max_idle",
+                &self.connection_pool.max_idle,
+            ),
+            (
+                "performance.connection_pool.max_active",
+                &self.connection_pool.max_active,
+            ),
+            (
+                "performance.connection_pool.idle_timeout",
+                &self.connection_pool.idle_timeout,
+            ),
+            (
+                "performance.cache.metadata_cache_size",
+                &self.cache.metadata_cache_size,
+            ),
+            (
+                "performance.cache.component_cache_size",
+                &self.cache.component_cache_size,
+            ),
+            ("performance.cache.ttl", &self.cache.ttl),
+            ("performance.batching.enabled", &self.batching.enabled),
+            ("performance.batching.batch_size", &self.batching.batch_size),
+            (
+                "performance.batching.batch_timeout",
+                &self.batching.batch_timeout,
+            ),
+            ("performance.memory.gc_interval", &self.memory.gc_interval),
+        ];
+        keys.into_iter()
+            .find_map(|(key, value)| value.as_ref().map(|value| (key, value.referenced.line())))
+    }
+}

@@ -1,0 +1,428 @@
+//! The configuration: one strict YAML file, overlaid by the command line.
+//!
+//! An unknown key is an error that names its line and the nearest valid key. A key that is known but not implemented is refused,
+//! never ignored. Values carry units. What comes out is complete: every default is filled in and every relation is checked.
+#![forbid(unsafe_code)]
+
+mod choices;
+mod document;
+mod limits_document;
+mod nearest;
+mod refusal;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_saphyr::Spanned;
+
+use crate::error::{Problem, exit};
+use crate::limits::Limits;
+pub use choices::{Io, LogFormat, LogLevel, Network, Overrides, Profile};
+use document::Document;
+pub(crate) use nearest::nearest;
+pub(crate) use values::show_size;
+
+/// A complete, checked configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where MCP is served.
+    pub listen: SocketAddr,
+    /// Where metrics and health are served; `None` when switched off.
+    pub admin: Option<SocketAddr>,
+    /// Shards, at least one.
+    pub shards: usize,
+    /// How sockets are driven.
+    pub io: Io,
+    /// Threads that finish calls which outlive their slice, at least one.
+    pub workers: usize,
+    /// Component files named one by one.
+    pub components: Vec<PathBuf>,
+    /// The directory of loaded components, watched while serving; `None` when only the named files are served.
+    pub component_dir: Option<PathBuf>,
+    /// Whether the demo components are served when the directory is empty: nobody said what to serve.
+    pub demo: bool,
+    /// Where compiled code is kept.
+    pub cache_dir: PathBuf,
+    /// Names under which the server may be called, beside loopback and the listen address.
+    pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may call the server, beside its own names.
+    pub allowed_origins: Vec<String>,
+    /// JSON Lines, one for each request; `None` writes none.
+    pub access_log: Option<PathBuf>,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// How a log line looks.
+    pub log_format: LogFormat,
+    /// Options of the downstream sockets.
+    pub network: Network,
+    /// Every bound.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Reads `file`, if one is named, and overlays the command line.
+    ///
+    /// Errors: one line with the file, the line in it, the key, the value, the rule and the remedy.
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, Problem> {
+        let Some(path) = file else {
+            return Self::parse("", Path::new("margay.yaml"), overrides);
+        };
+        let text =
+            std::fs::read_to_string(path).map_err(|error| refusal::unreadable(path, &error))?;
+        Self::parse(&text, path, overrides)
+    }
+
+    /// The same from a text; `path` is for messages, and relative paths in the text start at its folder.
+    pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Self, Problem> {
+        let options = serde_saphyr::options! {
+            with_snippet: false,
+            reject_unsupported_tags: true,
+            merge_keys: serde_saphyr::MergeKeyPolicy::Error,
+        };
+        let document: Document = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| refusal::invalid(path, &error))?;
+        let file = File { path, document };
+        file.config(overrides)
+    }
+
+    /// Whether the listener can be reached from another machine.
+    pub fn is_exposed(&self) -> bool {
+        !self.listen.ip().is_loopback()
+    }
+}
+
+/// A parsed file on its way to a [`Config`].
+struct File<'p> {
+    path: &'p Path,
+    document: Document,
+}
+
+impl File<'_> {
+    fn config(&self, overrides: &Overrides) -> Result<Config, Problem> {
+        let document = &self.document;
+        if let Some((key, line)) = document.performance.not_yet() {
+            return Err(self.problem(
+                Some(line),
+                key,
+                "",
+                "is not implemented yet",
+                "remove the key",
+            ));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let limits = self.limits(overrides)?;
+        let components = self.components(overrides);
+        let listen = pick(
+            overrides.listen.as_deref(),
+            document.listen.as_ref(),
+            "127.0.0.1:8080",
+        );
+        let admin = pick(
+            overrides.admin.as_deref(),
+            document.admin.as_ref(),
+            "127.0.0.1:9091",
+        );
+        Ok(Config {
+            listen: self.address("listen", listen)?,
+            admin: if admin.0 == "off" {
+                None
+            } else {
+                Some(self.address("admin", admin)?)
+            },
+            shards: self.shards(overrides, cores)?,
+            io: overrides.io.or(document.io).unwrap_or_default(),
+            workers: self.workers(overrides, cores)?,
+            demo: components.is_empty()
+                && overrides.component_dir.is_none()
+                && document.component_dir.is_none(),
+            component_dir: self.component_dir(overrides, !components.is_empty()),
+            components,
+            cache_dir: overrides
+                .cache_dir
+                .clone()
+                .or_else(|| document.cache_dir.as_ref().map(|dir| self.relative(dir)))
+                .unwrap_or_else(|| home("XDG_CACHE_HOME", ".cache").join("margay")),
+            allowed_hosts: names(&overrides.allowed_hosts, document.allowed_hosts.as_deref()),
+            allowed_origins: names(
+                &overrides.allowed_origins,
+                document.allowed_origins.as_deref(),
+            ),
+            access_log: overrides
+                .access_log
+                .clone()
+                .or_else(|| document.access_log.as_ref().map(|path| self.relative(path))),
+            log_level: overrides
+                .log_level
+                .or(document.log_level)
+                .unwrap_or_default(),
+            log_format: overrides
+                .log_format
+                .or(document.log_format)
+                .unwrap_or_default(),
+            network: self.network()?,
+            limits,
+        })
+    }
+
+    /// Limits by rising precedence: default, profile, `limits:`, and `performance:`, which must not contradict `limits:`.
+    fn limits(&self, overrides: &Overrides) -> Result<Limits, Problem> {
+        let mut limits = Limits::default();
+        match overrides.profile.or(self.document.profile) {
+            Some(Profile::HighThroughput) => limits.request_count_max = 1_000,
+            Some(Profile::LowLatency) => limits.request_count_max = 100,
+            Some(Profile::Balanced) => limits.request_count_max = 500,
+            None => {}
+        }
+        self.document.limits.apply(&mut limits);
+        let performance = &self.document.performance;
+        let (concurrency, memory) = (&performance.concurrency, &performance.memory);
+        let count =
+            |value: &Option<Spanned<usize>>| value.as_ref().map(|v| (v.value, v.referenced.line()));
+        let size = |value: &Option<Spanned<values::Size>>| {
+            value.as_ref().map(|v| (v.value.0, v.referenced.line()))
+        };
+        let aliases = [
+            (
+                "concurrency.max_concurrent_requests",
+                count(&concurrency.max_concurrent_requests),
+                "request_count_max",
+                &mut limits.request_count_max,
+            ),
+            (
+                "concurrency.queue_size",
+                count(&concurrency.queue_size),
+                "worker_queue_max",
+                &mut limits.worker_queue_max,
+            ),
+            (
+                "memory.buffer_pool_size",
+                size(&memory.buffer_pool_size),
+                "buffer_pool_bytes_max",
+                &mut limits.buffer_pool_bytes_max,
+            ),
+            (
+                "memory.max_message_size",
+                size(&memory.max_message_size),
+                "body_bytes_max",
+                &mut limits.body_bytes_max,
+            ),
+        ];
+        for (alias, given, key, limit) in aliases {
+            let Some((value, line)) = given else { continue };
+            if self.document.limits.line(key).is_some() && *limit != value {
+                let rule = format!("contradicts limits.{key}, which is the same limit");
+                let thing = format!("performance.{alias}");
+                return Err(self.problem(
+                    Some(line),
+                    &thing,
+                    &value.to_string(),
+                    &rule,
+                    "keep one of the two",
+                ));
+            }
+            *limit = value;
+        }
+        limits_document::check(&limits, &self.document.limits).map_err(|broken| {
+            let key = format!("limits.{}", broken.key);
+            self.problem(
+                broken.line,
+                &key,
+                &broken.value,
+                &broken.rule,
+                "change one of them",
+            )
+        })?;
+        Ok(limits)
+    }
+
+    fn shards(&self, overrides: &Overrides, cores: usize) -> Result<usize, Problem> {
+        let line = self
+            .document
+            .shards
+            .as_ref()
+            .map(|given| given.referenced.line());
+        let given = overrides
+            .shards
+            .or(self.document.shards.as_ref().map(|given| given.value))
+            .unwrap_or(0);
+        if given > 1_024 {
+            let rule = "must not be above 1024";
+            return Err(self.problem(
+                line,
+                "shards",
+                &given.to_string(),
+                rule,
+                "use 0 for one shard a core",
+            ));
+        }
+        Ok(if given == 0 { cores } else { given })
+    }
+
+    fn workers(&self, overrides: &Overrides, cores: usize) -> Result<usize, Problem> {
+        let given = self
+            .document
+            .performance
+            .concurrency
+            .worker_threads
+            .as_ref();
+        let count = given.map_or(0, |given| given.value);
+        if count > 1_024 {
+            let key = "performance.concurrency.worker_threads";
+            let line = given.map(|given| given.referenced.line());
+            return Err(self.problem(
+                line,
+                key,
+                &count.to_string(),
+                "must not be above 1024",
+                "use 0 for automatic",
+            ));
+        }
+        let throughput =
+            overrides.profile.or(self.document.profile) == Some(Profile::HighThroughput);
+        Ok(match count {
+            0 if throughput => cores * 2,
+            0 => cores,
+            _ => count,
+        })
+    }
+
+    fn network(&self) -> Result<Network, Problem> {
+        let network = &self.document.performance.network;
+        let given = network.keep_alive_interval.as_ref();
+        let interval = given.map_or(Duration::from_secs(30), |given| given.value.0);
+        if interval < Duration::from_secs(1) || interval > Duration::from_secs(32_767) {
+            let key = "performance.network.keep_alive_interval";
+            let line = given.map(|given| given.referenced.line());
+            let value = values::show_span(interval);
+            return Err(self.problem(
+                line,
+                key,
+                &value,
+                "must be between 1s and 32767s",
+                "use 30s",
+            ));
+        }
+        Ok(Network {
+            tcp_nodelay: network.tcp_nodelay.unwrap_or(true),
+            keep_alive: network.keep_alive.unwrap_or(true).then_some(interval),
+        })
+    }
+
+    fn components(&self, overrides: &Overrides) -> Vec<PathBuf> {
+        if overrides.components.is_empty() {
+            let named = self.document.components.as_deref().unwrap_or_default();
+            return named.iter().map(|path| self.relative(path)).collect();
+        }
+        overrides.components.clone()
+    }
+
+    /// The directory is served when it is asked for, or when nothing else is named.
+    fn component_dir(&self, overrides: &Overrides, named: bool) -> Option<PathBuf> {
+        let given = overrides.component_dir.clone();
+        let given = given.or_else(|| {
+            self.document
+                .component_dir
+                .as_ref()
+                .map(|dir| self.relative(dir))
+        });
+        given.or_else(|| (!named).then(default_component_dir))
+    }
+
+    fn address(&self, key: &str, (text, line): (&str, Option<u64>)) -> Result<SocketAddr, Problem> {
+        let found = text
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut found| found.next());
+        found.ok_or_else(|| {
+            self.problem(
+                line,
+                key,
+                text,
+                "is not an address",
+                "write it like 127.0.0.1:8080 or [::1]:8080",
+            )
+        })
+    }
+
+    fn relative(&self, path: &Path) -> PathBuf {
+        self.path
+            .parent()
+            .map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    }
+
+    fn problem(
+        &self,
+        line: Option<u64>,
+        key: &str,
+        value: &str,
+        rule: &str,
+        remedy: &str,
+    ) -> Problem {
+        // Without a line the value came from the command line or from a default.
+        let (thing, exit_code) = match line {
+            Some(line) => (
+                format!("{} line {line}: {key}", self.path.display()),
+                exit::CONFIG,
+            ),
+            None => (key.to_owned(), exit::USAGE),
+        };
+        Problem::operator(exit_code, thing, value, rule, remedy)
+    }
+}
+
+/// Holds the promises of [`Config::parse`] on any text: no panic, and one line of words for each refusal.
+pub fn check(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Err(problem) = Config::parse(text, Path::new("margay.yaml"), &Overrides::default()) {
+        let shown = problem.to_string();
+        assert!(
+            !shown.is_empty() && !shown.contains('\n'),
+            "not one line: {shown:?}"
+        );
+    }
+}
+
+/// Where components are kept unless told otherwise: `$XDG_DATA_HOME/margay/components`.
+pub fn default_component_dir() -> PathBuf {
+    home("XDG_DATA_HOME", ".local/share").join("margay/components")
+}
+
+fn home(variable: &str, below: &str) -> PathBuf {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute(variable)
+        .or_else(|| absolute("HOME").map(|home| home.join(below)))
+        .unwrap_or_else(std::env::temp_dir)
+}
+
+fn pick<'v>(
+    flag: Option<&'v str>,
+    key: Option<&'v Spanned<String>>,
+    default: &'v str,
+) -> (&'v str, Option<u64>) {
+    match (flag, key) {
+        (Some(flag), _) => (flag, None),
+        (None, Some(key)) => (key.value.as_str(), Some(key.referenced.line())),
+        (None, None) => (default, None),
+    }
+}
+
+fn names(flags: &[String], keys: Option<&[Spanned<String>]>) -> Vec<String> {
+    if flags.is_empty() {
+        return keys
+            .unwrap_or_default()
+            .iter()
+            .map(|key| key.value.clone())
+            .collect();
+    }
+    flags.to_vec()
+}

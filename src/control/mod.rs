@@ -1,0 +1,14 @@
+//! Control: everything that is not a request. Configuration, loading of components, admin listener, signals, drain.
+//!
+//! One thread, beside a few that block: compiling, looking at the component directory. It reaches the shards by publishing
+//! snapshots and by bounded messages ([`plane::Plane`]); no shard ever waits for it.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod components;
+pub mod config;
+pub mod plane;
+pub mod serve;
+pub mod shards;
+pub mod stdio;
+pub mod store;

@@ -1,0 +1,407 @@
+//! `margay serve`: from a configuration to running shards, and from a signal to a drained end.
+//!
+//! Order of the start: everything that can be wrong is found before the first connection is accepted. Order of the end: not ready, stop
+//! accepting, finish what is in flight, write out the logs.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::error::{Problem, exit};
+use crate::mcp::{HostRules, Sessions};
+use crate::mem::ByteBudget;
+use crate::shard::{
+    IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, bind_listeners,
+};
+use crate::tape::{Backend, LogKey, LogOptions, LogProducer, Recorder};
+
+use super::admin::Admin;
+use super::components::{Prepared, prepare};
+use super::config::{Config, Io};
+use super::plane::Plane;
+use super::shards::Shards;
+use super::store::{POLL_INTERVAL, Watch};
+
+/// Time beyond the drain deadline after which the process ends whatever still runs.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
+
+/// Time between two looks at whether the shards have drained.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// Serves until a signal ends it.
+///
+/// Shape: `announce` is told the addresses, of MCP and of the admin listener, and what is shared, once a tool can be called.
+/// Errors: one problem, before anything was served; or that a shard broke.
+pub fn run(
+    config: &Config,
+    announce: impl FnOnce(SocketAddr, Option<SocketAddr>, &Shared),
+) -> Result<(), Problem> {
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| internal(&error))?;
+    let options = ListenOptions {
+        nodelay: config.network.tcp_nodelay,
+        keep_alive: config.network.keep_alive,
+    };
+    let (address, listeners) = bind_listeners(config.listen, config.shards, options)
+        .map_err(|error| unbindable("listen", "--listen", config.listen, &error))?;
+    let admin_listener = config.admin.map(bind_admin).transpose()?;
+    if config.is_exposed() {
+        tracing::warn!(%address, "the listener can be reached from other machines, and callers are not authenticated");
+    }
+    let (recorder, access_log) = start_access_log(config, &control)?;
+    // Not inside the control runtime: loading a component may block on the runtime of its workers.
+    let Prepared {
+        runtime,
+        mut set,
+        watch,
+    } = prepare(config)?;
+    let hosts = host_rules(config, address)?;
+    let snapshot = Snapshot {
+        catalog: set.catalog(),
+        hosts: hosts.clone(),
+    };
+    let idle_ms =
+        u64::try_from(config.limits.session_idle_deadline.as_millis()).unwrap_or(u64::MAX);
+    let sessions = Sessions::new(config.limits.session_count_max, idle_ms);
+    let shared = Arc::new(Shared::new(
+        config.limits.clone(),
+        snapshot,
+        sessions,
+        runtime,
+        config.shards,
+    ));
+    let buffers = ByteBudget::new(config.limits.buffer_pool_bytes_max);
+
+    let mut threads = Vec::with_capacity(config.shards);
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let producer = access_log
+            .as_ref()
+            .map(|(key, handle)| producer(&control, handle, key))
+            .transpose()?;
+        let options = ServiceOptions {
+            buffers: Arc::clone(&buffers),
+            access_log: producer,
+        };
+        let started = ShardThread::start(
+            index,
+            io_kind(config.io),
+            Arc::clone(&shared),
+            vec![listener],
+            options,
+        );
+        threads.push(started.map_err(|error| shard_failed(config.io, &error))?);
+    }
+    let log_key = access_log.map(|(key, _)| key);
+    let shards = Arc::new(Shards::new(
+        Arc::clone(&shared),
+        threads,
+        set,
+        hosts,
+        buffers,
+        log_key,
+    ));
+    let admin_address = admin_listener.as_ref().map(|(_, address)| *address);
+    announce(address, admin_address, &shared);
+
+    let plane: Arc<dyn Plane> = shards.clone();
+    let result = control.block_on(supervise(
+        config,
+        plane,
+        admin_listener,
+        watch,
+        recorder.as_ref(),
+    ));
+    // Blocking work (a compilation) must not hold the end up.
+    control.shutdown_timeout(Duration::from_millis(100));
+    if let Some(recorder) = recorder {
+        recorder.stop();
+    }
+    result
+}
+
+/// Signals, the component directory, housekeeping; then the drain.
+async fn supervise(
+    config: &Config,
+    plane: Arc<dyn Plane>,
+    admin_listener: Option<(TcpListener, SocketAddr)>,
+    mut watch: Option<Watch>,
+    recorder: Option<&Recorder>,
+) -> Result<(), Problem> {
+    let (mut end, mut interrupt, mut hang_up) = (
+        listen_to(SignalKind::terminate())?,
+        listen_to(SignalKind::interrupt())?,
+        listen_to(SignalKind::hangup())?,
+    );
+    let mut reload = Arc::new(Notify::new());
+    let mut admin = None;
+    if let Some((listener, address)) = admin_listener {
+        let page = Admin::new(Arc::clone(&plane), address, &config.allowed_hosts);
+        reload = page.reload_requests();
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(|error| internal(&error))?;
+        tokio::spawn(axum::serve(listener, page.clone().router()).into_future());
+        tracing::info!(%address, "admin listener: /metrics, /healthz, /readyz");
+        admin = Some(page);
+    }
+    let mut clock = tokio::time::interval(POLL_INTERVAL);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let broken = loop {
+        let look = tokio::select! {
+            _ = end.recv() => break false,
+            _ = interrupt.recv() => break false,
+            _ = clock.tick() => {
+                plane.tick();
+                if plane.running() < plane.shard_count() {
+                    break true;
+                }
+                false
+            }
+            _ = hang_up.recv() => {
+                reopen_logs(recorder).await;
+                true
+            }
+            () = reload.notified() => true,
+        };
+        watch = look_at_directory(watch, &plane, look).await;
+    };
+    if let Some(admin) = &admin {
+        admin.begin_drain();
+    }
+    tracing::info!("draining");
+    plane.drain();
+    let drained = tokio::select! {
+        drained = wait_for_drain(&*plane, config.limits.drain_deadline + DRAIN_GRACE) => drained,
+        // A second signal: the operator does not want to wait.
+        _ = end.recv() => false,
+        _ = interrupt.recv() => false,
+    };
+    if broken {
+        return Err(Problem::operator(
+            exit::SOFTWARE,
+            "shard",
+            "",
+            "ended by itself",
+            "see the log above; start again, and report it with the log",
+        ));
+    }
+    tracing::info!(drained, "stopped");
+    Ok(())
+}
+
+/// Polls the directory on a blocking thread, and applies what changed there.
+async fn look_at_directory(
+    watch: Option<Watch>,
+    plane: &Arc<dyn Plane>,
+    distrust: bool,
+) -> Option<Watch> {
+    let mut watch = watch?;
+    let plane = Arc::clone(plane);
+    let looked = tokio::task::spawn_blocking(move || {
+        if distrust {
+            watch.distrust();
+        }
+        match watch.poll() {
+            Ok(change) => {
+                for manifest in &change.removed {
+                    tracing::info!(
+                        component = manifest.name,
+                        digest = manifest.digest,
+                        "removed from the directory"
+                    );
+                }
+                for (manifest, _) in &change.added {
+                    tracing::info!(
+                        component = manifest.name,
+                        digest = manifest.digest,
+                        "found in the directory"
+                    );
+                }
+                let problems = if change.is_empty() {
+                    change.damaged
+                } else {
+                    plane.apply(change)
+                };
+                for problem in problems {
+                    tracing::error!(%problem, "a component is not served");
+                }
+            }
+            Err(problem) => {
+                tracing::error!(%problem, "the component directory cannot be read; what was loaded stays")
+            }
+        }
+        watch
+    });
+    match looked.await {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            tracing::error!(%error, "looking at the component directory panicked; it is not watched any more");
+            None
+        }
+    }
+}
+
+async fn wait_for_drain(plane: &dyn Plane, deadline: Duration) -> bool {
+    let drained = async {
+        while plane.running() > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    };
+    tokio::time::timeout(deadline, drained).await.is_ok()
+}
+
+async fn reopen_logs(recorder: Option<&Recorder>) {
+    if let Some(recorder) = recorder
+        && let Err(error) = recorder.handle().reopen().await
+    {
+        tracing::error!(%error, "the logs could not be reopened");
+    }
+}
+
+type AccessLog = (LogKey, crate::tape::RecorderHandle);
+
+fn start_access_log(
+    config: &Config,
+    control: &tokio::runtime::Runtime,
+) -> Result<(Option<Recorder>, Option<AccessLog>), Problem> {
+    let Some(path) = &config.access_log else {
+        return Ok((None, None));
+    };
+    let recorder = Recorder::start(backend(config.io))?;
+    let handle = recorder.handle();
+    let opened = control.block_on(handle.open_log(path.clone(), LogOptions::default()));
+    let key = opened.map_err(|error| {
+        let remedy = "name another file with --access-log";
+        Problem::operator(
+            exit::NO_INPUT,
+            "access log",
+            path.display().to_string(),
+            error.to_string(),
+            remedy,
+        )
+    })?;
+    Ok((Some(recorder), Some((key, handle))))
+}
+
+fn producer(
+    control: &tokio::runtime::Runtime,
+    handle: &crate::tape::RecorderHandle,
+    key: &LogKey,
+) -> Result<LogProducer, Problem> {
+    control
+        .block_on(handle.producer(key))
+        .map_err(|error| internal(&io::Error::other(error)))
+}
+
+/// The recorder's files are written with what the sockets are driven with.
+pub(crate) fn backend(io: Io) -> Backend {
+    match io {
+        Io::Uring => Backend::Uring,
+        Io::Epoll => Backend::Plain,
+    }
+}
+
+fn io_kind(io: Io) -> IoKind {
+    match io {
+        Io::Uring => IoKind::Uring,
+        Io::Epoll => IoKind::Epoll,
+    }
+}
+
+/// The names under which the data listeners may be called.
+///
+/// Errors: an allowed host that is none.
+pub(crate) fn host_rules(config: &Config, address: SocketAddr) -> Result<HostRules, Problem> {
+    let mut hosts = HostRules::loopback();
+    hosts.allow_listener(address);
+    for host in &config.allowed_hosts {
+        if !hosts.allow_host(host) {
+            return Err(Problem::operator(
+                exit::USAGE,
+                "allowed host (--allowed-host, allowed_hosts)",
+                format!("`{host}`"),
+                "is not a host",
+                "write it like mcp.example.com or mcp.example.com:8443, without a scheme",
+            ));
+        }
+    }
+    for origin in &config.allowed_origins {
+        hosts.allow_origin(origin);
+    }
+    Ok(hosts)
+}
+
+fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Problem> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        let actual = listener.local_addr()?;
+        Ok((listener, actual))
+    });
+    bound.map_err(|error| unbindable("admin", "--admin", address, &error))
+}
+
+fn unbindable(thing: &str, flag: &str, address: SocketAddr, error: &io::Error) -> Problem {
+    let (rule, remedy) = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let port = address.port();
+            (
+                "is in use by another process".to_owned(),
+                format!(
+                    "stop it (`ss -ltnp 'sport = :{port}'` names it), or choose another with {flag}"
+                ),
+            )
+        }
+        io::ErrorKind::PermissionDenied => (
+            "needs a privilege".to_owned(),
+            format!("choose a port above 1023 with {flag}, or grant CAP_NET_BIND_SERVICE"),
+        ),
+        io::ErrorKind::AddrNotAvailable => (
+            "is not an address of this host".to_owned(),
+            format!("choose one of `ip address` with {flag}"),
+        ),
+        _ => (
+            error.to_string(),
+            format!("choose another address with {flag}"),
+        ),
+    };
+    Problem::operator(
+        exit::UNAVAILABLE,
+        format!("{thing} address"),
+        address.to_string(),
+        rule,
+        remedy,
+    )
+}
+
+fn shard_failed(io: Io, error: &io::Error) -> Problem {
+    let remedy = match io {
+        Io::Uring => "run `margay probe`; on a host that forbids io_uring use --io epoll",
+        Io::Epoll => "run `margay probe`",
+    };
+    Problem::operator(
+        exit::HOST,
+        "shard",
+        "",
+        format!("cannot start: {error}"),
+        remedy,
+    )
+}
+
+fn internal(error: &io::Error) -> Problem {
+    Problem::operator(
+        exit::HOST,
+        "control",
+        "",
+        error.to_string(),
+        "raise the limits on files and threads",
+    )
+}
+
+fn listen_to(kind: SignalKind) -> Result<Signal, Problem> {
+    signal(kind).map_err(|error| internal(&error))
+}

@@ -1,0 +1,297 @@
+//! The data plane in this process: its shards, what they share, and the components they serve.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::component::Runtime;
+use crate::error::Problem;
+use crate::mcp::HostRules;
+use crate::mem::ByteBudget;
+use crate::metrics::{Extra, ShardMetrics};
+use crate::shard::{Message, ShardThread, Shared, Snapshot};
+use crate::tape::LogKey;
+
+use super::components::ComponentSet;
+use super::plane::{Answer, Plane};
+use super::store::Change;
+
+/// Time for a shard to answer; it answers between two turns of its loop, so this is long.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Sessions looked at in one second. At 100,000 sessions each is looked at every ten seconds.
+const SWEEP_BUDGET: usize = 10_000;
+
+/// The shards of this process.
+pub struct Shards {
+    shared: Arc<Shared>,
+    // Control's own state: never locked by a shard.
+    threads: Mutex<Vec<ShardThread>>,
+    set: Mutex<ComponentSet>,
+    hosts: HostRules,
+    buffers: Arc<ByteBudget>,
+    access_log: Option<LogKey>,
+    shard_count: usize,
+    started: Instant,
+}
+
+impl Shards {
+    /// A plane of these threads; `set` is what their snapshot serves now.
+    pub fn new(
+        shared: Arc<Shared>,
+        threads: Vec<ShardThread>,
+        set: ComponentSet,
+        hosts: HostRules,
+        buffers: Arc<ByteBudget>,
+        access_log: Option<LogKey>,
+    ) -> Self {
+        let shard_count = threads.len();
+        Self {
+            shared,
+            threads: Mutex::new(threads),
+            set: Mutex::new(set),
+            hosts,
+            buffers,
+            access_log,
+            shard_count,
+            started: Instant::now(),
+        }
+    }
+
+    /// The WebAssembly runtime.
+    pub fn runtime(&self) -> &Runtime {
+        &self.shared.runtime
+    }
+
+    fn session_numbers(&self, extra: &mut Vec<Extra>) {
+        let sessions = self.shared.sessions.counts();
+        extra.extend([
+            Extra::gauge(
+                "sessions",
+                "Legacy sessions open now.",
+                sessions.live as f64,
+            ),
+            Extra::counter(
+                "sessions_deleted",
+                "Legacy sessions ended by their client.",
+                sessions.ended as f64,
+            ),
+            Extra::counter(
+                "sessions_expired",
+                "Legacy sessions removed for being idle.",
+                sessions.expired as f64,
+            ),
+            Extra::counter(
+                "sessions_evicted",
+                "Legacy sessions displaced by new ones.",
+                sessions.evicted as f64,
+            ),
+        ]);
+    }
+
+    fn component_numbers(&self, extra: &mut Vec<Extra>) {
+        let snapshot = self.shared.snapshot.load();
+        let runtime = self.shared.runtime.stats();
+        let catalog = &snapshot.catalog;
+        extra.extend([
+            Extra::gauge(
+                "tools",
+                "Tools that can be called.",
+                catalog.names().len() as f64,
+            ),
+            Extra::gauge(
+                "components",
+                "Components loaded.",
+                catalog.components().len() as f64,
+            ),
+            Extra::gauge(
+                "catalog_generation",
+                "Number of the tool list in force.",
+                catalog.generation() as f64,
+            ),
+            Extra::gauge(
+                "calls_away",
+                "Calls that left their shard and are not answered.",
+                runtime.calls_away as f64,
+            ),
+            Extra::counter(
+                "compiled_cache_hits",
+                "Components taken from the compiled-code cache.",
+                runtime.cache_hits as f64,
+            ),
+            Extra::counter(
+                "compiled_cache_misses",
+                "Components compiled.",
+                runtime.cache_misses as f64,
+            ),
+            Extra::counter(
+                "compiled_cache_rejected",
+                "Cache entries that failed authentication.",
+                runtime.cache_rejected as f64,
+            ),
+        ]);
+    }
+}
+
+impl Plane for Shards {
+    fn apply(&self, change: Change) -> Vec<Problem> {
+        let mut set = lock(&self.set);
+        let problems = set.apply(&self.shared.runtime, &change);
+        let catalog = set.catalog();
+        let before = self.shared.snapshot.load_full();
+        // A changed component with the same definitions still needs the new snapshot; only its listing stays.
+        tracing::info!(
+            generation = catalog.generation(),
+            tools = catalog.names().len(),
+            listing_changed = !catalog.lists_the_same_as(&before.catalog),
+            "a new tool list is in force"
+        );
+        self.shared.publish(Snapshot {
+            catalog,
+            hosts: self.hosts.clone(),
+        });
+        problems
+    }
+
+    fn metrics(&self) -> Answer<'_, Vec<ShardMetrics>> {
+        Box::pin(async {
+            let asked: Vec<oneshot::Receiver<Box<ShardMetrics>>> = self
+                .shared
+                .ports
+                .iter()
+                .map(|port| {
+                    let (reply, answer) = oneshot::channel();
+                    // A shard whose queue is full does not answer: its sender is dropped with the message.
+                    drop(port.send(Message::Metrics(reply)));
+                    answer
+                })
+                .collect();
+            let deadline = tokio::time::Instant::now() + ANSWER_DEADLINE;
+            let mut answers = Vec::with_capacity(asked.len());
+            for answer in asked {
+                if let Ok(Ok(metrics)) = tokio::time::timeout_at(deadline, answer).await {
+                    answers.push(*metrics);
+                }
+            }
+            answers
+        })
+    }
+
+    fn extra(&self) -> Vec<Extra> {
+        let mut extra = vec![
+            Extra::gauge(
+                "uptime_seconds",
+                "Time since the start.",
+                self.started.elapsed().as_secs_f64(),
+            ),
+            Extra::gauge("shards", "Shards.", self.shard_count as f64),
+            Extra::gauge(
+                "connections_taken",
+                "Places taken at the connection limit.",
+                self.shared.connections.taken() as f64,
+            ),
+            Extra::gauge(
+                "buffer_budget_used_bytes",
+                "Bytes charged to the buffer budget.",
+                self.buffers.used() as f64,
+            ),
+        ];
+        if let Some(bytes) = resident_bytes(Path::new("/proc/self/status")) {
+            extra.push(Extra::gauge(
+                "resident_memory_bytes",
+                "Resident memory of the process.",
+                bytes as f64,
+            ));
+        }
+        if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
+            extra.push(Extra::gauge(
+                "open_fds",
+                "Open file descriptors.",
+                entries.count() as f64,
+            ));
+        }
+        self.session_numbers(&mut extra);
+        self.component_numbers(&mut extra);
+        if let Some(log) = &self.access_log {
+            let stats = log.stats();
+            extra.extend([
+                Extra::counter(
+                    "access_log_lines",
+                    "Access log lines written.",
+                    stats.frames as f64,
+                ),
+                Extra::counter(
+                    "access_log_bytes",
+                    "Access log bytes written.",
+                    stats.bytes as f64,
+                ),
+                Extra::counter(
+                    "access_log_lost",
+                    "Access log lines lost because the file failed.",
+                    stats.lost as f64,
+                ),
+                Extra::counter(
+                    "access_log_failures",
+                    "Times the access log's file failed.",
+                    stats.failures as f64,
+                ),
+            ]);
+        }
+        extra
+    }
+
+    fn shard_count(&self) -> usize {
+        self.shard_count
+    }
+
+    fn tool_count(&self) -> usize {
+        self.shared.snapshot.load().catalog.names().len()
+    }
+
+    fn tick(&self) {
+        self.shared
+            .sessions
+            .sweep(self.shared.now_ms(), SWEEP_BUDGET);
+    }
+
+    fn drain(&self) {
+        for (index, port) in self.shared.ports.iter().enumerate() {
+            if port.send(Message::Drain).is_err() {
+                tracing::error!(
+                    shard = index,
+                    "a shard does not read its messages and cannot be drained"
+                );
+            }
+        }
+    }
+
+    fn running(&self) -> usize {
+        lock(&self.threads)
+            .iter()
+            .filter(|thread| !thread.is_finished())
+            .count()
+    }
+}
+
+/// A panic while the lock was held leaves control's state as it was last written, which is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `VmRSS` of a process's status file.
+///
+/// Units: bytes.
+fn resident_bytes(status: &Path) -> Option<u64> {
+    let text = std::fs::read_to_string(status).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(
+        line.trim()
+            .strip_suffix(" kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()?
+            * 1024,
+    )
+}
