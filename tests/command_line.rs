@@ -1,0 +1,117 @@
+//! The commands as a person runs them.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::harness::{binary, cache, scratch};
+
+fn margay(arguments: &[&str], input: &str) -> Output {
+    let folder = scratch("command");
+    let mut child = Command::new(binary())
+        .args(arguments)
+        .env("XDG_DATA_HOME", folder.join("data"))
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .env("XDG_CACHE_HOME", cache())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn help_teaches() {
+    for arguments in [&["--help"][..], &["serve", "--help"], &["stdio", "--help"], &["tool", "call", "--help"]] {
+        let output = margay(arguments, "");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(text(&output.stdout).contains("margay"), "{arguments:?}");
+    }
+    assert!(text(&margay(&["completions", "bash"], "").stdout).contains("complete"));
+}
+
+#[test]
+fn a_wrong_flag_or_file_is_named() {
+    for (arguments, needle) in [
+        (&["serve", "--lisen", "x"][..], "--listen"),
+        (&["serve", "--listen", "nowhere"], "nowhere"),
+        (&["serve", "--config", "/no/such/file.yaml"], "/no/such/file.yaml"),
+        (&["serve", "/no/such/component.wasm"], "/no/such/component.wasm"),
+        (&["tool", "call", "no-such-tool", "--args", "{}"], "no-such-tool"),
+    ] {
+        let output = margay(arguments, "");
+        assert_ne!(output.status.code(), Some(0), "{arguments:?}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(needle) && !stderr.contains("panicked"), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_its_neighbour() {
+    let path = scratch("config").join("margay.yaml");
+    std::fs::write(&path, "shards: 1\nlimits:\n  call_deadlin: 5s\n").unwrap();
+    let output = margay(&["serve", "--config", path.to_str().unwrap()], "");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{stderr}");
+    for needle in ["call_deadlin", "call_deadline", "3"] {
+        assert!(stderr.contains(needle), "{needle}: {stderr}");
+    }
+}
+
+#[test]
+fn a_tool_can_be_called_without_a_server() {
+    let output = margay(&["tool", "call", "echo", "--args", r#"{"text":"hello"}"#], "");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stdout).contains("hello"));
+    let output = margay(&["tool", "call", "echo", "--args", r#"{"text":1}"#], "");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&margay(&["tool", "list"], "").stdout).contains("echo"));
+}
+
+#[test]
+fn stdio_writes_one_answer_a_line_and_nothing_else() {
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}});
+    let lines = [
+        json!({"jsonrpc": "2.0", "id": "m", "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "modern"}, "_meta": meta}}),
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}}),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}),
+        json!({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "legacy"}}}),
+        json!({"jsonrpc": "2.0", "id": 4, "method": "tools/call", "params": {"name": "time"}}),
+    ];
+    let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let output = margay(&["stdio"], &format!("{input}not json\n"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let answers: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let answer = |id: Value| answers.iter().find(|answer| answer["id"] == id).unwrap_or_else(|| panic!("{id}: {answers:?}"));
+    assert_eq!(answer(json!("m"))["result"]["content"][0]["text"], "modern");
+    assert_eq!(answer(json!(1))["result"]["protocolVersion"], "2024-11-05");
+    assert!(answer(json!(2))["result"]["tools"].as_array().unwrap().len() >= 3);
+    assert_eq!(answer(json!(3))["result"]["content"][0]["text"], "legacy");
+    assert_ne!(answer(json!(4))["result"]["isError"], true);
+    assert_eq!(answers.len(), 6, "five results and one parse error: {answers:?}");
+}
+
+#[test]
+fn the_probe_says_whether_this_host_is_fit() {
+    let output = margay(&["probe"], "");
+    assert!(matches!(output.status.code(), Some(0 | 71)), "{output:?}");
+    assert!(text(&output.stdout).contains("io_uring"), "{output:?}");
+}
+
+#[test]
+fn a_taken_port_is_said_at_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = margay(&["serve", "--listen", &address], "");
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    assert!(text(&output.stderr).contains(&address));
+}

@@ -1,0 +1,30 @@
+;; A component that does what a component must not do.
+(component
+  (core module $m
+    (memory (export "memory") 1)
+    (global $sink (mut i32) (i32.const 0))
+    (func (export "spin") (result i32)
+      (loop $again (global.set $sink (i32.add (global.get $sink) (i32.const 1))) (br $again))
+      (unreachable))
+    (func $down (export "recurse") (result i32)
+      (i32.add (call $down) (i32.const 1)))
+    (func (export "hoard") (result i32)
+      (loop $again
+        (if (i32.eq (memory.grow (i32.const 64)) (i32.const -1)) (then (unreachable)))
+        (br $again))
+      (unreachable))
+    (func (export "trap") (result i32) (unreachable))
+    ;; A list<u8> that lies beyond the memory.
+    (func (export "lie") (result i32)
+      (i32.store (i32.const 16) (i32.const 0x7fff0000))
+      (i32.store (i32.const 20) (i32.const 1000))
+      (i32.const 16))
+    (func (export "seven") (result i32) (i32.const 7)))
+  (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
+  (func (export "spin") (result u32) (canon lift (core func $i "spin")))
+  (func (export "recurse") (result u32) (canon lift (core func $i "recurse")))
+  (func (export "hoard") (result u32) (canon lift (core func $i "hoard")))
+  (func (export "trap") (result u32) (canon lift (core func $i "trap")))
+  (func (export "lie") (result (list u8)) (canon lift (core func $i "lie") (memory $memory)))
+  (func (export "seven") (result u32) (canon lift (core func $i "seven"))))

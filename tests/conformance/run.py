@@ -1,0 +1,117 @@
+"""Runs the official conformance suites against the appliance, or against a server given by --url.
+
+Three runs: suite 0.2 with the requirements of 2025-11-25 and of 2026-07-28, and suite 0.1. What is known to
+fail stands in a file beside this one. A scenario that fails and is not named there fails the run, and so does
+one that is named there and passes: the lists only ever get shorter.
+"""
+
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(HERE.parent / "support"))
+from appliance import NODE, TOOLS, Appliance, Tally  # noqa: E402
+
+SUITE = TOOLS / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+SUITE_STABLE = TOOLS / "node_modules" / "conformance-stable" / "dist" / "index.js"
+
+# Name of the run, suite, its arguments. The name is also the name of the list of expected failures.
+RUNS = [
+    ("2025-11-25", SUITE, ["--requirements", "2025-11-25"]),
+    ("2026-07-28", SUITE, ["--requirements", "2026-07-28"]),
+    ("suite-0.1", SUITE_STABLE, []),
+]
+# Scenarios that the suite runs and does not score, and that fail; the others of that kind have to pass.
+UNSCORED_FAILURES = {
+    "2025-11-25": {"json-schema-2020-12"},
+    "2026-07-28": {
+        "http-custom-header-server-validation",
+        "json-schema-2020-12",
+        "tasks-capability-negotiation",
+        "tasks-dispatch-and-envelope",
+        "tasks-lifecycle",
+        "tasks-mrtr-composition",
+        "tasks-mrtr-input",
+        "tasks-request-headers",
+        "tasks-request-state-removal",
+        "tasks-required-task-error",
+        "tasks-wire-fields",
+    },
+    "suite-0.1": set(),
+}
+RUN_SECONDS_MAX = 300
+VERDICT = re.compile(r"^[✓✗] ([\w./-]+): (\d+) passed, (\d+) failed", re.MULTILINE)
+# The suite's own reading of the list: as expected, stale, unexpected. A warning counts as a failure there.
+LISTED = re.compile(r"^  ([~✓✗]) ([\w./:-]+)$", re.MULTILINE)
+
+
+def run(tally, url, name, suite, arguments, keep):
+    listed = HERE / f"expected-failures-{name}.yaml"
+    command = [NODE, str(suite), "server", "--url", url, *arguments, "--expected-failures", str(listed)]
+    if keep:
+        command += ["-o", str(pathlib.Path(keep) / name)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=RUN_SECONDS_MAX)
+    output = done.stdout + done.stderr
+    verdicts = {scenario: (int(good), int(bad)) for scenario, good, bad in VERDICT.findall(output)}
+    marks = {"~": set(), "✓": set(), "✗": set()}
+    for mark, entry in LISTED.findall(output.split("\nTotal:")[-1]):
+        marks[mark].add(entry)
+    expected, unexpected = ({entry.split(":")[0] for entry in marks[mark]} for mark in "~✗")
+    unscored = set()
+    for scenario, (good, bad) in sorted(verdicts.items()):
+        if scenario in unexpected:
+            continue
+        if scenario in expected:
+            print(f"     {name} {scenario}: fails in part or whole, as listed")
+        elif bad:
+            unscored.add(scenario)
+        elif good:  # a scenario without one check asked nothing, and proves nothing
+            tally.check(f"{name} {scenario}", True)
+    for entry in sorted(marks["✗"]):
+        tally.check(f"{name} {entry}", False, evidence(output, entry.split(":")[0]))
+    for entry in sorted(marks["✓"]):
+        tally.check(f"{name} {entry}", False, f"it is listed in {listed.name} and passes: take it out")
+    for scenario in sorted(unscored ^ UNSCORED_FAILURES[name]):
+        reason = evidence(output, scenario) if scenario in unscored else "it passes: take it out of UNSCORED_FAILURES"
+        tally.check(f"{name} {scenario} (not scored)", False, reason)
+    tally.check(f"{name} as the suite sees it", done.returncode == 0 and len(verdicts) > 20, output[-2000:])
+
+
+def evidence(output, scenario):
+    """What the suite said while this scenario ran."""
+    parts = re.split(r"^=== ", output, flags=re.MULTILINE)
+    return "".join(part for part in parts if part.startswith(f"Running scenario: {scenario} "))[:4000]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", help="check this server instead of starting one")
+    parser.add_argument("--keep", help="a folder for the suite's own report of every check")
+    parser.add_argument("components", nargs="*", help="components to serve (default: the fixture beside this file)")
+    options = parser.parse_args()
+    tally = Tally("conformance")
+
+    def all_runs(url):
+        for name, suite, arguments in RUNS:
+            run(tally, url, name, suite, arguments, options.keep)
+
+    try:
+        if options.url:
+            all_runs(options.url)
+        else:
+            components = options.components or sorted(str(path) for path in HERE.glob("*.wat"))
+            with Appliance(*components) as appliance:
+                all_runs(appliance.url)
+            tally.check("the appliance drains and exits with 0", appliance.exit_code == 0)
+    except Exception:  # a suite that hangs must not hide the count
+        tally.check("the runs come to their end", False, traceback.format_exc())
+    return tally.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+//! The integration tests: the binary as its users run it, and the rules that the sources keep.
+
+mod harness;
+mod style;
+
+mod calls;
+mod command_line;
+mod framing;
+mod legacy;
+mod lifecycle;
+mod modern;
