@@ -3,6 +3,7 @@
 mod harness;
 mod style;
 
+mod allocations;
 mod calls;
 mod command_line;
 mod framing;

@@ -63,6 +63,8 @@ pub(super) struct Connection {
     pub(super) scan: HeadScan,
     /// Unread bytes it takes to have the whole request; 0 while that is not known.
     pub(super) awaiting_bytes: usize,
+    /// When the first byte of the request now arriving was seen, on the service's clock.
+    pub(super) arrived: Option<u64>,
     pub(super) body: Option<Box<ChunkedBody>>,
     pub(super) call: Option<Box<PendingCall>>,
     pub(super) stream: Option<Box<Stream>>,
@@ -90,6 +92,7 @@ impl Connection {
             inbox: Inbox::default(),
             scan: HeadScan::default(),
             awaiting_bytes: 0,
+            arrived: None,
             body: None,
             call: None,
             stream: None,

@@ -137,6 +137,7 @@ impl<R: Ring> Shard<R> {
         let Some(connection) = self.connection(socket) else {
             return Step::Stop;
         };
+        connection.arrived.get_or_insert(started);
         match http1::parse_head_from(&mut connection.scan, unread, &limits) {
             Err(error) => {
                 self.service.metrics.add(Counter::RefusedHead, 1);
@@ -165,9 +166,6 @@ impl<R: Ring> Shard<R> {
                 if unread.len() < whole {
                     return self.await_body(socket, inbox, out, whole, now_ms);
                 }
-                self.service
-                    .metrics
-                    .record(Timed::Parse, self.service.since(started));
                 let body = &unread[head.len..whole];
                 let step = self.serve(socket, &head, body, out, started, now_ms);
                 inbox.consume(whole);
@@ -219,6 +217,7 @@ impl<R: Ring> Shard<R> {
         let caller = Caller {
             socket,
             started: self.service.clock(),
+            head_ns: 0,
             now_ms,
         };
         let expects = head.expect_continue;
@@ -341,9 +340,10 @@ impl<R: Ring> Shard<R> {
         started: u64,
         now_ms: u64,
     ) -> Step {
-        if let Some(connection) = self.connection(socket) {
-            connection.begin_next_request();
-        }
+        let arrived = self.connection(socket).and_then(Connection::begin_next_request);
+        let arrived = arrived.unwrap_or(started);
+        let read_ns = self.service.nanos_between(arrived, started);
+        self.service.metrics.record(Timed::Read, read_ns);
         if self
             .output(out, 2 * body.len() + ANSWER_OVERHEAD_BYTES)
             .is_none()
@@ -356,7 +356,8 @@ impl<R: Ring> Shard<R> {
         };
         let caller = Caller {
             socket,
-            started,
+            started: arrived,
+            head_ns: self.service.since(started),
             now_ms,
         };
         match self.service.serve(head, body, caller, answer) {
@@ -400,11 +401,12 @@ impl<R: Ring> Shard<R> {
 }
 
 impl Connection {
-    /// Forgets what belonged to the request that is now complete.
-    fn begin_next_request(&mut self) {
+    /// Forgets what belonged to the request that is now complete; when its first byte was seen.
+    fn begin_next_request(&mut self) -> Option<u64> {
         self.scan = http1::HeadScan::default();
         self.awaiting_bytes = 0;
         self.continued = false;
         self.body = None;
+        self.arrived.take()
     }
 }

@@ -43,7 +43,7 @@ impl Service {
         };
         let scanned = self.clock();
         self.metrics
-            .record(Phase::Parse, self.nanos_between(began, scanned));
+            .record(Phase::Parse, caller.head_ns + self.nanos_between(began, scanned));
         let principal = self.principal();
         let route = route::post(
             &facts,

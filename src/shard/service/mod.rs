@@ -43,8 +43,10 @@ pub struct ServiceOptions {
 #[derive(Clone, Copy)]
 pub(super) struct Caller {
     pub(super) socket: SocketKey,
-    /// When its bytes were first looked at, on the service's clock.
+    /// When its first bytes were looked at, on the service's clock.
     pub(super) started: u64,
+    /// What reading its head took.
+    pub(super) head_ns: u64,
     pub(super) now_ms: u64,
 }
 
