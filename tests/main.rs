@@ -10,3 +10,4 @@ mod framing;
 mod legacy;
 mod lifecycle;
 mod modern;
+mod regressions;

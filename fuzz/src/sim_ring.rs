@@ -13,8 +13,12 @@ const SETTLE_TURNS_MAX: usize = 20_000;
 ///
 /// Shape: eight bytes of seed, one that picks the faults, then the script: a deed and its operand, two bytes each.
 pub fn check(script: &[u8]) {
-    let Some((seed, rest)) = script.split_first_chunk::<8>() else { return };
-    let Some((&kind, deeds)) = rest.split_first() else { return };
+    let Some((seed, rest)) = script.split_first_chunk::<8>() else {
+        return;
+    };
+    let Some((&kind, deeds)) = rest.split_first() else {
+        return;
+    };
     let seed = u64::from_le_bytes(*seed);
     let (faults, lossy) = match kind % 3 {
         0 => (Faults::none(), false),
@@ -27,10 +31,25 @@ pub fn check(script: &[u8]) {
     }
     world.settle();
     for client in &world.clients {
-        let answer = client.taken.iter().copied().chain(client.handle.received()).collect::<Vec<u8>>();
-        let asked: Vec<u8> = (0..client.written).map(|at| pattern(client.number, at)).collect();
-        assert!(asked.starts_with(&answer), "client {} got bytes that it did not send", client.number);
-        assert!(lossy || client.hurt || answer == asked, "client {} lost bytes", client.number);
+        let answer = client
+            .taken
+            .iter()
+            .copied()
+            .chain(client.handle.received())
+            .collect::<Vec<u8>>();
+        let asked: Vec<u8> = (0..client.written)
+            .map(|at| pattern(client.number, at))
+            .collect();
+        assert!(
+            asked.starts_with(&answer),
+            "client {} got bytes that it did not send",
+            client.number
+        );
+        assert!(
+            lossy || client.hurt || answer == asked,
+            "client {} lost bytes",
+            client.number
+        );
     }
 }
 
@@ -76,22 +95,36 @@ impl World {
         };
         let mut ring = SimRing::with_options(seed, faults, options);
         ring.listen_virtual();
-        Self { ring, clients: Vec::new(), sockets: HashMap::new(), completions: Vec::new() }
+        Self {
+            ring,
+            clients: Vec::new(),
+            sockets: HashMap::new(),
+            completions: Vec::new(),
+        }
     }
 
     fn act(&mut self, deed: u8, operand: u8) {
         if deed % 8 == 0 && self.clients.len() < 8 {
             let number = self.clients.len();
             let handle = self.ring.network().connect();
-            self.clients.extend(handle.map(|handle| {
-                Client { handle, number, written: 0, taken: Vec::new(), finished: false, hurt: false }
+            self.clients.extend(handle.map(|handle| Client {
+                handle,
+                number,
+                written: 0,
+                taken: Vec::new(),
+                finished: false,
+                hurt: false,
             }));
         }
         let count = self.clients.len();
-        let Some(client) = self.clients.get_mut(usize::from(deed / 8) % count.max(1)) else { return };
+        let Some(client) = self.clients.get_mut(usize::from(deed / 8) % count.max(1)) else {
+            return;
+        };
         match deed % 8 {
             1 | 2 if !client.finished => {
-                let bytes: Vec<u8> = (0..usize::from(operand)).map(|at| pattern(client.number, client.written + at)).collect();
+                let bytes: Vec<u8> = (0..usize::from(operand))
+                    .map(|at| pattern(client.number, client.written + at))
+                    .collect();
                 client.handle.write(&bytes);
                 client.written += bytes.len();
             }
@@ -117,20 +150,32 @@ impl World {
 
     fn turn(&mut self) {
         let mut completions = std::mem::take(&mut self.completions);
-        self.ring.turn(&mut completions).expect("the simulated ring stays usable");
-        completions.drain(..).for_each(|completion| self.handle(completion));
+        self.ring
+            .turn(&mut completions)
+            .expect("the simulated ring stays usable");
+        completions
+            .drain(..)
+            .for_each(|completion| self.handle(completion));
         self.completions = completions;
     }
 
     fn handle(&mut self, completion: Completion) {
         let key = match completion {
             Completion::Accepted { socket, .. } => {
-                assert!(self.sockets.insert(socket, Socket::default()).is_none(), "a key was given twice");
+                assert!(
+                    self.sockets.insert(socket, Socket::default()).is_none(),
+                    "a key was given twice"
+                );
                 return self.ring.receive(socket);
             }
-            Completion::AcceptFailed { listener, .. } => return self.ring.resume_listening(listener),
+            Completion::AcceptFailed { listener, .. } => {
+                return self.ring.resume_listening(listener);
+            }
             Completion::Closed { socket } => {
-                assert!(self.sockets.remove(&socket).is_some(), "a socket closed twice");
+                assert!(
+                    self.sockets.remove(&socket).is_some(),
+                    "a socket closed twice"
+                );
                 return;
             }
             Completion::Received { socket, bytes } => {
@@ -142,7 +187,10 @@ impl World {
                 socket
             }
             Completion::Sent { socket } => {
-                assert!(std::mem::take(&mut self.socket(socket).sending), "sent without a send");
+                assert!(
+                    std::mem::take(&mut self.socket(socket).sending),
+                    "sent without a send"
+                );
                 socket
             }
             Completion::Failed { socket, .. } => return self.close(socket),
@@ -151,7 +199,9 @@ impl World {
     }
 
     fn socket(&mut self, key: SocketKey) -> &mut Socket {
-        self.sockets.get_mut(&key).expect("a completion names a socket that is open")
+        self.sockets
+            .get_mut(&key)
+            .expect("a completion names a socket that is open")
     }
 
     fn go_on(&mut self, key: SocketKey) {
@@ -189,9 +239,22 @@ impl World {
                 break;
             }
         }
-        assert!(self.sockets.is_empty(), "{} sockets never closed: {:?}", self.sockets.len(), self.ring.stats());
+        assert!(
+            self.sockets.is_empty(),
+            "{} sockets never closed: {:?}",
+            self.sockets.len(),
+            self.ring.stats()
+        );
         assert_eq!(self.ring.open_sockets(), 0);
-        assert_eq!(self.ring.stats().buffers_out, 0, "a receive buffer did not come home");
-        assert_eq!(self.ring.network().open_descriptors(), 1, "only the listener is open");
+        assert_eq!(
+            self.ring.stats().buffers_out,
+            0,
+            "a receive buffer did not come home"
+        );
+        assert_eq!(
+            self.ring.network().open_descriptors(),
+            1,
+            "only the listener is open"
+        );
     }
 }

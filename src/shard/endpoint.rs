@@ -10,7 +10,7 @@ pub(super) const ALLOW: &str = "POST, GET, DELETE, OPTIONS";
 /// The answer for which there is no buffer: part of the program, so that it needs none.
 pub(super) const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 Content-Type: application/json\r\n\
-Content-Length: 81\r\n\
+Content-Length: 83\r\n\
 Retry-After: 1\r\n\
 Connection: close\r\n\
 \r\n\

@@ -183,6 +183,9 @@ fn converse(
             break;
         }
     }
+    // The last answers may still be on their way in pieces.
+    world.network.set_faults(Faults::none());
+    world.turns(2_000);
     talkers
 }
 

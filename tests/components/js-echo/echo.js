@@ -1,0 +1,4 @@
+// Returns what it is given.
+export function echo(text) {
+  return text;
+}
