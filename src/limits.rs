@@ -155,4 +155,6 @@ impl Default for Limits {
 const _: () = assert!(RECEIVE_BUFFER_COUNT.is_power_of_two());
 const _: () = assert!(RING_ENTRIES.is_power_of_two() && RING_COMPLETION_ENTRIES >= RING_ENTRIES);
 const _: () = assert!(RING_OPERATIONS_MAX <= RING_COMPLETION_ENTRIES as usize);
-const _: () = assert!(BUFFER_CLASS_BYTES[0] < BUFFER_CLASS_BYTES[1] && BUFFER_CLASS_BYTES[1] < BUFFER_CLASS_BYTES[2]);
+const _: () = assert!(
+    BUFFER_CLASS_BYTES[0] < BUFFER_CLASS_BYTES[1] && BUFFER_CLASS_BYTES[1] < BUFFER_CLASS_BYTES[2]
+);

@@ -1,5 +1,8 @@
 //! The integration tests: the binary as its users run it, and the rules that the sources keep.
 
+// In a test a broken expectation is meant to panic.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod harness;
 mod style;
 

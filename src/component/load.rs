@@ -395,7 +395,7 @@ impl Runtime {
     /// Makes instances on a worker, so that a component that cannot start is refused now, and not at its first call. Says
     /// whether one starts fast enough to be made on a shard: the best of a few, because a busy host slows any of them.
     fn trial(&self, component: &Arc<Component>) -> Result<bool, LoadError> {
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let (component, limits, traffic) = (
             Arc::clone(component),
             Arc::clone(&self.limits),

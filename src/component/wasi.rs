@@ -1,7 +1,7 @@
 //! WASI 0.2, linked and empty-handed: no arguments, no environment, no files, no network, no standard input.
 //!
 //! What a guest prints goes to the log, bounded. The two host functions that can wait without end are replaced by ones that
-//! also listen to the call's [`Control`], so that a guest asleep for a year ends at its deadline like any other.
+//! also listen to the call's [`Control`](super::call::Control), so that a guest asleep for a year ends at its deadline like any other.
 
 use std::fmt;
 use std::io;

@@ -9,11 +9,13 @@
 //!
 //! The table has no clock and no randomness: both come in.
 
+// The ring of ids is bounded by the cap: creation keeps it within twice the sessions there are.
+#![allow(clippy::disallowed_types)]
+
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-#[allow(clippy::disallowed_types)] // Bounded: creation keeps it within twice the sessions there are.
 use crossbeam_queue::SegQueue;
 use papaya::{Guard, HashMap};
 

@@ -1,7 +1,7 @@
 //! What the appliance counts and times, and how that is read.
 //!
 //! Each shard owns one [`ShardMetrics`]: plain numbers and histograms, no atomics, no locks. Control asks every shard for
-//! a copy, merges the copies and writes them as OpenMetrics text ([`exposition`]). Recording allocates nothing and never
+//! a copy, merges the copies and writes them as OpenMetrics text ([`exposition()`]). Recording allocates nothing and never
 //! fails; what is too large for a histogram is counted in its last bucket.
 #![forbid(unsafe_code)]
 

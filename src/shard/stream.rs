@@ -12,7 +12,8 @@ use crate::wire::sse;
 use super::connection::Phase;
 use super::{Shard, millis};
 
-/// Whose stream it is.
+/// Whose stream it is. Streams are boxed, and there are few of them.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub(super) enum Origin {
     /// A legacy session's stream.

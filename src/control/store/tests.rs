@@ -99,7 +99,10 @@ fn a_loaded_component_is_listed_inspected_read_and_removed() {
             "echo.json".to_owned()
         ]
     );
-    assert_eq!(bench.store.list().unwrap().manifests, [manifest.clone()]);
+    assert_eq!(
+        bench.store.list().unwrap().manifests,
+        std::slice::from_ref(&manifest)
+    );
     assert_eq!(bench.store.inspect("echo").unwrap(), manifest);
     assert_eq!(
         bench.store.inspect(&manifest.digest[..8]).unwrap(),
