@@ -352,6 +352,12 @@ fn bad_value(window: &[u8], end: usize) -> Fault {
 }
 
 impl HeadScan {
+    /// Bytes that will not be looked at again until the head is whole.
+    #[cfg(test)]
+    pub(super) fn seen_bytes(&self) -> usize {
+        self.scanned
+    }
+
     #[inline]
     fn count_field(&mut self, limits: &HeadLimits) -> Result<(), HeadError> {
         self.field_count += 1;
