@@ -153,7 +153,11 @@ fn a_limit_on_the_wire_is_named_with_its_value() {
             431,
             "2048",
         ),
-        (format!("GET /{} HTTP/1.1\r\n", "x".repeat(2_048)), 414, "2048"),
+        (
+            format!("GET /{} HTTP/1.1\r\n", "x".repeat(2_048)),
+            414,
+            "2048",
+        ),
     ];
     for (bytes, status, value) in cases {
         let mut client = appliance.connect();
@@ -200,7 +204,11 @@ fn accept_lines_are_one_list() {
 #[test]
 fn a_head_request_has_no_body_even_when_it_is_refused() {
     let appliance = Appliance::start();
-    for (target, host) in [("/", "evil.example.com"), ("/mcp", "localhost"), ("/nowhere", "localhost")] {
+    for (target, host) in [
+        ("/", "evil.example.com"),
+        ("/mcp", "localhost"),
+        ("/nowhere", "localhost"),
+    ] {
         let mut client = appliance.connect();
         client.send(format!(
             "HEAD {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
@@ -253,11 +261,11 @@ fn stdio_refuses_a_listener_over_the_limit() {
         let params = json!({"notifications": {"toolsListChanged": true}});
         modern(id, "subscriptions/listen", params).0
     };
-    let answers = stdio(
-        "limits:\n  stream_count_max: 1\n",
-        &[listen(1), listen(2)],
+    let answers = stdio("limits:\n  stream_count_max: 1\n", &[listen(1), listen(2)]);
+    assert_eq!(
+        answers[0]["method"],
+        "notifications/subscriptions/acknowledged"
     );
-    assert_eq!(answers[0]["method"], "notifications/subscriptions/acknowledged");
     assert_eq!(answers[1]["id"], 2);
     let text = answers[1]["error"]["message"].as_str().unwrap();
     assert!(text.contains("limits.stream_count_max"), "{text}");

@@ -183,6 +183,15 @@ pub enum Reason<'b> {
     Overloaded {
         /// Which one.
         limit: &'static str,
+        /// Its value.
+        value: usize,
+    },
+    /// The message is longer than a bound.
+    TooLong {
+        /// Which one.
+        limit: &'static str,
+        /// Its value, in bytes.
+        value: usize,
     },
     /// A defect of ours.
     Internal,
@@ -288,6 +297,7 @@ impl<'b> Reason<'b> {
             Self::UnknownSession => (404, code::INVALID_REQUEST),
             Self::StreamTaken => (409, code::INVALID_REQUEST),
             Self::Overloaded { .. } => (503, code::OVERLOADED),
+            Self::TooLong { .. } => (413, code::INVALID_REQUEST),
             Self::Internal => (500, code::INTERNAL_ERROR),
         }
     }

@@ -51,7 +51,7 @@ pub(super) struct PendingCall {
     pub(super) tool: Box<str>,
     /// On the service's clock.
     pub(super) started: u64,
-    /// On the shard's clock: when the shard answers for a worker that does not.
+    /// On the shard's clock: when the shard no longer waits for the worker's word, and closes.
     pub(super) give_up_ms: u64,
     pub(super) request_bytes: usize,
 }
@@ -113,9 +113,20 @@ impl Connection {
         matches!(self.phase, Phase::Idle | Phase::Head | Phase::Body) && !self.close_after_send
     }
 
-    /// Whether a deadline has passed.
+    /// Whether a deadline has passed. While an answer is being taken only that has one: the peer may well wait for its end.
     pub(super) fn is_overdue(&self, now_ms: u64) -> bool {
-        now_ms >= self.deadline_ms || now_ms >= self.write_deadline_ms
+        match self.sending_since {
+            Some(_) => now_ms >= self.write_deadline_ms,
+            None => now_ms >= self.deadline_ms,
+        }
+    }
+
+    /// Whether what the peer still sends is thrown away.
+    pub(super) fn is_deaf(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Streaming | Phase::Lingering | Phase::Closing
+        ) || self.close_after_send
     }
 
     /// Whether closing it now would cost nobody anything.

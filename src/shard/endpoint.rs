@@ -65,7 +65,7 @@ fn absolute_path(target: &[u8]) -> Option<&[u8]> {
     })?;
     let path_at = after_scheme
         .iter()
-        .position(|byte| *byte == b'/')
+        .position(|byte| matches!(byte, b'/' | b'?'))
         .unwrap_or(after_scheme.len());
     Some(&after_scheme[path_at..])
 }
@@ -134,6 +134,7 @@ mod tests {
         }
         assert_eq!(Resource::of(b"*"), Resource::Server);
         assert_eq!(Resource::of(b"http://localhost"), Resource::Root);
+        assert_eq!(Resource::of(b"http://localhost?/mcp"), Resource::Root);
     }
 
     #[test]

@@ -4,8 +4,12 @@
 //! connection has to wait for more, they are gathered into one pooled buffer and the kernel's goes back to its group:
 //! a connection that waits never pins a receive buffer.
 
+use crate::limits::BUFFER_CLASS_BYTES;
 use crate::mem::{BufferPool, PoolBuffer, PoolExhausted};
 use crate::ring::ReceiveBuffer;
+
+/// Room that is made for a request on the word of its `Content-Length`.
+const PROMISED_BYTES_MAX: usize = BUFFER_CLASS_BYTES[1];
 
 #[derive(Default)]
 enum Held {
@@ -20,6 +24,8 @@ enum Held {
 pub(super) struct Inbox {
     held: Held,
     consumed: usize,
+    /// Unread bytes that the request now arriving will have; 0 while that is not known.
+    expected: usize,
 }
 
 impl Inbox {
@@ -55,6 +61,7 @@ impl Inbox {
     /// Marks the first `count` unread bytes as consumed.
     pub(super) fn consume(&mut self, count: usize) {
         self.consumed += count;
+        self.expected = 0;
         if self.unread().is_empty() {
             self.held = Held::Nothing;
             self.consumed = 0;
@@ -78,15 +85,30 @@ impl Inbox {
             return Ok(());
         }
         // Doubling keeps a body that arrives in small pieces linear.
-        let wanted = match &self.held {
-            Held::Gathered(buffer) => (unread + more).max(buffer.capacity() * 2),
-            Held::Kernel(_) | Held::Nothing => unread + more,
+        let doubled = match &self.held {
+            Held::Gathered(buffer) => buffer.capacity() * 2,
+            Held::Kernel(_) | Held::Nothing => 0,
         };
+        let useful = if self.expected == 0 {
+            doubled
+        } else {
+            doubled.min(self.expected)
+        };
+        let wanted = useful.max(unread + more);
         let mut gathered = pool.take(wanted)?;
         gathered.extend_from_slice(self.unread());
         self.held = Held::Gathered(gathered);
         self.consumed = 0;
         Ok(())
+    }
+
+    /// Prepares for a request of `whole` bytes whose beginning is here. Room grows with what arrives, because a promise costs a
+    /// peer nothing.
+    pub(super) fn expect(&mut self, whole: usize, pool: &BufferPool) -> Result<(), PoolExhausted> {
+        self.expected = whole;
+        let unread = self.unread().len();
+        let room = whole.min(PROMISED_BYTES_MAX).saturating_sub(unread);
+        self.gather(room.max(1), pool)
     }
 
     /// Called when the connection waits for more bytes: gives a kernel buffer back.

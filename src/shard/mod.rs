@@ -314,14 +314,16 @@ impl<R: Ring> Shard<R> {
     }
 
     fn cancel(&mut self, session: crate::mcp::SessionId, id: &[u8], now_ms: u64) {
-        let found = self
-            .connections
-            .iter()
-            .flatten()
-            .find_map(|(socket, connection)| {
-                let call = connection.call.as_ref()?;
-                (call.session == Some(session) && call.id.as_bytes() == id).then_some(*socket)
-            });
+        let is_it = |socket: &SocketKey| {
+            let Some(Some((key, connection))) = self.connections.get(socket.index()) else {
+                return false;
+            };
+            let call = connection.call.as_ref();
+            key == socket
+                && call
+                    .is_some_and(|call| call.session == Some(session) && call.id.as_bytes() == id)
+        };
+        let found = self.service.callers().find(is_it);
         if let Some(socket) = found {
             self.call_cancelled(socket, now_ms);
         }

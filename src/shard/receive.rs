@@ -16,6 +16,8 @@ use super::{Shard, millis};
 const UNREAD_BYTES_MAX: usize = 64 << 10;
 /// Answers to pipelined requests leave together, but not more than this at a time.
 const PIPELINE_BYTES_MAX: usize = 64 << 10;
+/// Steps over one connection's inbox before the other connections have their turn.
+const PIPELINE_STEPS_MAX: usize = 32;
 /// What an answer takes beside the text it repeats.
 const ANSWER_OVERHEAD_BYTES: usize = 1024;
 
@@ -38,9 +40,8 @@ impl<R: Ring> Shard<R> {
         let Some(connection) = self.connection(socket) else {
             return;
         };
-        match connection.phase {
-            Phase::Closing | Phase::Lingering => return,
-            _ => {}
+        if connection.is_deaf() {
+            return;
         }
         if connection.inbox.push(bytes, &pool).is_err() {
             self.refuse_overload(socket, now_ms);
@@ -62,39 +63,41 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Serves every whole request in the inbox, then sends what was written.
+    /// Serves the whole requests in the inbox, up to a batch, then sends what was written; the rest's turn comes when that is sent.
     pub(super) fn advance(&mut self, socket: SocketKey, now_ms: u64) {
+        let pool = self.service.buffers.clone();
         let Some(connection) = self.connection(socket) else {
             return;
         };
         if !connection.is_reading() || connection.sending_since.is_some() {
-            if connection.inbox.unread().len() > UNREAD_BYTES_MAX && !connection.paused {
-                connection.paused = true;
+            let full = connection.inbox.unread().len() > UNREAD_BYTES_MAX && !connection.paused;
+            connection.paused |= full;
+            let settled = connection.inbox.settle(&pool);
+            if full {
                 self.ring.pause(socket);
+            }
+            if settled.is_err() {
+                self.refuse_overload(socket, now_ms);
             }
             return;
         }
         let mut inbox = std::mem::take(&mut connection.inbox);
         let mut out: Option<PoolBuffer> = None;
-        loop {
-            match self.step(socket, &mut inbox, &mut out, now_ms) {
-                Step::Next
-                    if out
-                        .as_ref()
-                        .is_some_and(|out| out.len() >= PIPELINE_BYTES_MAX) =>
-                {
-                    break;
-                }
-                Step::Next => {}
-                Step::Wait | Step::Stop => break,
+        let mut steps = 0;
+        while let Step::Next = self.step(socket, &mut inbox, &mut out, now_ms) {
+            steps += 1;
+            let written = out.as_ref().map_or(0, |out| out.len());
+            // Only a batch that has something to send may end: its end is what brings us back.
+            if written >= PIPELINE_BYTES_MAX || (written > 0 && steps >= PIPELINE_STEPS_MAX) {
+                break;
             }
         }
-        let pool = self.service.buffers.clone();
+        if self.connection(socket).is_none_or(|c| c.is_deaf()) {
+            inbox.clear();
+        }
         let settled = inbox.settle(&pool);
         if let Some(connection) = self.connection(socket) {
-            if connection.phase != Phase::Closing {
-                connection.inbox = inbox;
-            }
+            connection.inbox = inbox;
             if connection.paused && connection.inbox.unread().len() <= UNREAD_BYTES_MAX {
                 connection.paused = false;
                 self.ring.receive(socket);
@@ -141,7 +144,7 @@ impl<R: Ring> Shard<R> {
         match http1::parse_head_from(&mut connection.scan, unread, &limits) {
             Err(error) => {
                 self.service.metrics.add(Counter::RefusedHead, 1);
-                self.refuse(socket, out, error.status(), error.reason(), now_ms);
+                self.refuse_head(socket, out, error, now_ms);
                 Step::Stop
             }
             Ok(Parsed::Partial) => {
@@ -187,8 +190,7 @@ impl<R: Ring> Shard<R> {
             return Step::Stop;
         }
         let pool = self.service.buffers.clone();
-        let missing = whole - inbox.unread().len();
-        if inbox.gather(missing, &pool).is_err() {
+        if inbox.expect(whole, &pool).is_err() {
             self.refuse_overload_into(socket, out, now_ms);
             return Step::Stop;
         }
@@ -308,8 +310,7 @@ impl<R: Ring> Shard<R> {
         }
         match body.decoder.decode(inbox.unread(), &mut body.buffer) {
             Err(error) => {
-                self.service.metrics.add(Counter::RefusedHead, 1);
-                self.refuse(socket, out, error.status(), error.reason(), now_ms);
+                self.refuse_chunks(socket, out, error, now_ms);
                 Step::Stop
             }
             Ok(progress) => {
@@ -340,7 +341,9 @@ impl<R: Ring> Shard<R> {
         started: u64,
         now_ms: u64,
     ) -> Step {
-        let arrived = self.connection(socket).and_then(Connection::begin_next_request);
+        let arrived = self
+            .connection(socket)
+            .and_then(Connection::begin_next_request);
         let arrived = arrived.unwrap_or(started);
         let read_ns = self.service.nanos_between(arrived, started);
         self.service.metrics.record(Timed::Read, read_ns);
@@ -403,6 +406,8 @@ impl<R: Ring> Shard<R> {
 impl Connection {
     /// Forgets what belonged to the request that is now complete; when its first byte was seen.
     fn begin_next_request(&mut self) -> Option<u64> {
+        // A deadline belongs to one request: the next one's begins with its own first byte.
+        self.phase = Phase::Idle;
         self.scan = http1::HeadScan::default();
         self.awaiting_bytes = 0;
         self.continued = false;

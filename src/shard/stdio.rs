@@ -100,14 +100,11 @@ impl<W: Write> StdioServer<W> {
             match self.events.recv() {
                 Ok(Event::Line(line)) => self.serve(&line),
                 Ok(Event::TooLong) => {
-                    let refusal = Refusal::new(
-                        Reason::Overloaded {
-                            limit: "limits.body_bytes_max",
-                        },
-                        None,
-                    );
-                    refusal.write(&mut self.out);
-                    self.out.push(b'\n');
+                    let reason = Reason::TooLong {
+                        limit: "limits.body_bytes_max",
+                        value: self.shared.limits.body_bytes_max,
+                    };
+                    self.refuse(&Refusal::new(reason, None));
                 }
                 Ok(Event::Wake) => {}
                 Ok(Event::End) | Err(_) => ended = true,
@@ -218,9 +215,15 @@ impl<W: Write> StdioServer<W> {
             Operation::Listen {
                 filter: ListenFilter { tools, .. },
             } => {
+                let value = self.shared.limits.stream_count_max;
+                if self.listeners.len() >= value {
+                    let limit = "limits.stream_count_max";
+                    let reason = Reason::Overloaded { limit, value };
+                    return self.refuse(&Refusal::new(reason, Some(*id)));
+                }
                 let id = InlineId::new(id);
                 reply::acknowledged(&mut self.out, &id, tools);
-                if tools && self.listeners.len() < self.shared.limits.stream_count_max {
+                if tools {
                     self.listeners.push(id);
                 }
             }
@@ -240,6 +243,7 @@ impl<W: Write> StdioServer<W> {
         let Ok(ticket) = self.pending.insert(None) else {
             let reason = Reason::Overloaded {
                 limit: "limits.request_count_max",
+                value: self.pending.count_max(),
             };
             return self.refuse(&Refusal::new(reason, Some(invocation.id)));
         };

@@ -4,6 +4,8 @@ use crate::component::Finished;
 use crate::mem::{Output, PoolBuffer};
 use crate::metrics::{Counter, Phase as Timed};
 use crate::ring::{Ring, SocketKey};
+use crate::wire::chunked::ChunkError;
+use crate::wire::http1::HeadError;
 
 use super::connection::Phase;
 use super::endpoint;
@@ -62,17 +64,24 @@ impl<R: Ring> Shard<R> {
     /// The kernel has taken the output.
     pub(super) fn sent(&mut self, socket: SocketKey, now_ms: u64) {
         let clock = self.service.clock();
+        let write_ms = millis(self.service.shared.limits.write_deadline);
+        let draining = self.service.draining;
         let Some(connection) = self.connection(socket) else {
             return;
         };
-        if let Some(since) = connection.sending_since.take() {
+        let since = connection.sending_since.take();
+        // What the peer was to send meanwhile, it is given the time for.
+        let began_ms = connection.write_deadline_ms.saturating_sub(write_ms);
+        let sending_ms = now_ms.saturating_sub(began_ms);
+        connection.deadline_ms = connection.deadline_ms.saturating_add(sending_ms);
+        connection.write_deadline_ms = u64::MAX;
+        if let Some(since) = since {
             let nanos = self.service.nanos_between(since, clock);
             self.service.metrics.record(Timed::Write, nanos);
         }
         let Some(connection) = self.connection(socket) else {
             return;
         };
-        connection.write_deadline_ms = u64::MAX;
         if let Some(queued) = connection.queued.take() {
             self.transmit(socket, queued, now_ms);
             return;
@@ -81,12 +90,16 @@ impl<R: Ring> Shard<R> {
             self.linger(socket, now_ms);
             return;
         }
-        if connection.peer_ended {
-            self.close(socket);
-            return;
-        }
         if connection.is_reading() {
             self.advance(socket, now_ms);
+        }
+        // Nobody is left to ask, or nobody is to ask any more.
+        let over = self.connection(socket).is_some_and(|connection| {
+            let ended = connection.peer_ended || (draining && connection.is_quiet());
+            ended && connection.sending_since.is_none()
+        });
+        if over {
+            self.close(socket);
         }
     }
 
@@ -139,6 +152,60 @@ impl<R: Ring> Shard<R> {
         self.end_reading(socket, now_ms);
     }
 
+    /// Answers a head that breaks the grammar, or a limit, which is then named with its value.
+    pub(super) fn refuse_head(
+        &mut self,
+        socket: SocketKey,
+        out: &mut Option<PoolBuffer>,
+        error: HeadError,
+        now_ms: u64,
+    ) {
+        self.service.metrics.add(Counter::RefusedHead, 1);
+        let limits = self.service.head_limits();
+        let limit = match error {
+            HeadError::TargetTooLong | HeadError::HeadTooLarge => Some(limits.bytes_max),
+            HeadError::TooManyFields => Some(limits.count_max),
+            _ => None,
+        };
+        self.refuse_limit(socket, out, error.status(), error.reason(), limit, now_ms);
+    }
+
+    /// The same for a chunked body.
+    pub(super) fn refuse_chunks(
+        &mut self,
+        socket: SocketKey,
+        out: &mut Option<PoolBuffer>,
+        error: ChunkError,
+        now_ms: u64,
+    ) {
+        let limits = self.service.chunk_limits();
+        if error == ChunkError::DataTooLarge {
+            self.refuse_body_size(socket, out, limits.data_bytes_max, now_ms);
+            return;
+        }
+        self.service.metrics.add(Counter::RefusedHead, 1);
+        let limit = (error == ChunkError::TooMuchOverhead).then_some(limits.overhead_bytes_max);
+        self.refuse_limit(socket, out, error.status(), error.reason(), limit, now_ms);
+    }
+
+    fn refuse_limit(
+        &mut self,
+        socket: SocketKey,
+        out: &mut Option<PoolBuffer>,
+        status: u16,
+        reason: &'static str,
+        limit: Option<usize>,
+        now_ms: u64,
+    ) {
+        match limit {
+            None => self.refuse(socket, out, status, reason, now_ms),
+            Some(limit) => {
+                let reason = format!("{reason}; the limit is {limit}");
+                self.refuse(socket, out, status, &reason, now_ms);
+            }
+        }
+    }
+
     pub(super) fn refuse_body_size(
         &mut self,
         socket: SocketKey,
@@ -177,10 +244,19 @@ impl<R: Ring> Shard<R> {
         let Some(connection) = self.connection(socket) else {
             return;
         };
-        if connection.sending_since.is_some() {
+        // Behind half an answer, or in a stream, it would be no answer.
+        if connection.sending_since.is_some() || connection.stream.is_some() {
             self.close(socket);
             return;
         }
+        let call = connection.call.take();
+        connection.phase = Phase::Idle;
+        if let Some(call) = call {
+            self.service.abandon(*call);
+        }
+        let Some(connection) = self.connection(socket) else {
+            return;
+        };
         connection.sending_since = Some(clock);
         connection.write_deadline_ms = write_until_ms;
         self.service.count_status(503);

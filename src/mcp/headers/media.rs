@@ -28,9 +28,14 @@ pub fn accept(value: Option<&[u8]>) -> Accept {
     if value == USUAL {
         return Accept::ALL;
     }
+    accept_lines(std::iter::once(value))
+}
+
+/// Reads the lines of an `Accept` that stands several times: they are one list (RFC 9110 section 5.3).
+pub fn accept_lines<'v>(lines: impl Iterator<Item = &'v [u8]>) -> Accept {
     // The most specific range that matches decides, so that `*/*;q=0, application/json` takes JSON only.
     let (mut json, mut events) = (Choice::default(), Choice::default());
-    for range in value.split(|byte| *byte == b',') {
+    for range in lines.flat_map(|value| value.split(|byte| *byte == b',')) {
         let mut parts = range.split(|byte| *byte == b';');
         let media = parts.next().map_or(&[][..], super::trim);
         let wanted = !parts.any(is_weight_zero);

@@ -11,7 +11,7 @@ mod media;
 mod param;
 mod sentinel;
 
-pub use media::{Accept, accept, is_json};
+pub use media::{Accept, accept, accept_lines, is_json};
 pub use param::{ParamBinding, ParamKind, check_params};
 pub(crate) use sentinel::equals;
 

@@ -51,7 +51,14 @@ impl fmt::Display for Reason<'_> {
             Self::StreamTaken => {
                 f.write_str("the session has an event stream already; close it before opening another")
             }
-            Self::Overloaded { limit } => write!(f, "overloaded: {limit} is reached; try again later"),
+            Self::Overloaded { limit, value } => write!(
+                f,
+                "overloaded: {limit} is {value}, and it is reached; try again later, or have the operator raise it"
+            ),
+            Self::TooLong { limit, value } => write!(
+                f,
+                "the message is longer than {limit}, which is {value} bytes; send less, or have the operator raise it"
+            ),
             Self::Internal => f.write_str("internal error"),
             other => other.fmt_headers(f),
         }

@@ -17,7 +17,7 @@ use super::http::Frame;
 use super::message::framed;
 use super::{Caller, Served, Service};
 
-/// How much longer than a call's deadline a shard waits for the worker's word before it answers by itself.
+/// How much longer than a call's deadline a shard waits for the worker's word before it closes the connection.
 const WORKER_GRACE_MS: u64 = 2_000;
 
 impl Service {
@@ -33,7 +33,6 @@ impl Service {
         out: &mut Vec<u8>,
     ) -> Served {
         let began = self.clock();
-        let snapshot = self.snapshot();
         // A name spelt with escapes is rare enough to be copied.
         let decoded = if name.is_escaped() {
             Some(name.to_cow())
@@ -41,19 +40,20 @@ impl Service {
             None
         };
         let spelt = decoded.as_deref().or(name.as_plain()).unwrap_or_default();
-        let Some(tool) = snapshot.catalog.tool(spelt) else {
+        // Borrowed, not cloned: a count of references would be shared by all shards.
+        let Some(tool) = self.snapshot.load().catalog.tool(spelt) else {
             self.metrics.add(Counter::CallUnknownTool, 1);
             let refusal = Refusal::new(Reason::UnknownTool { name }, Some(invocation.id));
             return self.refuse(head, &refusal, caller, head.keep_alive, out);
         };
-        self.metrics.record(Phase::Lookup, self.since(began));
+        let lookup_ns = self.clock.delta_as_nanos(began, self.clock.raw());
+        self.metrics.record(Phase::Lookup, lookup_ns);
         let Ok(ticket) = self.moved.insert(caller.socket) else {
-            let refusal = Refusal::new(
-                Reason::Overloaded {
-                    limit: "limits.request_count_max",
-                },
-                Some(invocation.id),
-            );
+            let reason = Reason::Overloaded {
+                limit: "limits.request_count_max",
+                value: self.moved.count_max(),
+            };
+            let refusal = Refusal::new(reason, Some(invocation.id));
             return self.refuse(head, &refusal, caller, head.keep_alive, out);
         };
         let context = CallContext {
@@ -74,13 +74,8 @@ impl Service {
             Some(Started::Done(report)) => {
                 self.moved.remove(ticket);
                 self.count_call(&report);
-                self.log_call(
-                    spelt,
-                    report.outcome,
-                    caller.started,
-                    request_bytes,
-                    out.len() - mark,
-                );
+                let bytes = out.len() - mark;
+                self.log_call(spelt, report.outcome, caller.started, request_bytes, bytes);
                 self.metrics
                     .record(Phase::Total, self.since(caller.started));
                 Served::Answered {
@@ -90,9 +85,7 @@ impl Service {
             Some(Started::Moved(cancel)) => {
                 out.truncate(mark);
                 self.metrics.add(Counter::CallsMoved, 1);
-                let give_up_ms =
-                    caller.now_ms + millis(self.shared.limits.call_deadline) + WORKER_GRACE_MS;
-                let call = Box::new(PendingCall {
+                Served::Moved(Box::new(PendingCall {
                     ticket,
                     cancel,
                     id: InlineId::new(&invocation.id),
@@ -101,16 +94,11 @@ impl Service {
                     respond: invocation.respond,
                     keep_alive: head.keep_alive,
                     cors_origin: head.origin.map(<[u8]>::to_vec),
-                    tool: spelt
-                        .chars()
-                        .take(TOOL_NAME_BYTES_MAX)
-                        .collect::<String>()
-                        .into_boxed_str(),
+                    tool: excerpt(spelt),
                     started: caller.started,
-                    give_up_ms,
+                    give_up_ms: self.give_up_ms(caller.now_ms),
                     request_bytes,
-                });
-                Served::Moved(call)
+                }))
             }
             None => {
                 self.moved.remove(ticket);
@@ -118,6 +106,10 @@ impl Service {
                 self.refuse(head, &refusal, caller, false, out)
             }
         }
+    }
+
+    fn give_up_ms(&self, now_ms: u64) -> u64 {
+        now_ms + millis(self.shared.limits.call_deadline) + WORKER_GRACE_MS
     }
 
     /// Writes the answer to a call that a worker has finished.
@@ -212,6 +204,12 @@ impl Service {
         };
         self.log(&entry);
     }
+}
+
+/// A tool's name as the log has it.
+fn excerpt(name: &str) -> Box<str> {
+    let kept: String = name.chars().take(TOOL_NAME_BYTES_MAX).collect();
+    kept.into_boxed_str()
 }
 
 fn pending_frame(call: &PendingCall, keep_alive: bool) -> Frame<'_> {

@@ -1,7 +1,7 @@
 //! HTTP requests: which resource and method, host and origin, and the framing of every kind of answer.
 
 use crate::mcp::route::{self, HttpFacts};
-use crate::mcp::{InlineId, Reason, Refusal, StreamClaim};
+use crate::mcp::{InlineId, RawId, Reason, Refusal, StreamClaim, headers};
 use crate::metrics::{Counter, Phase};
 use crate::wire::http1::response::{self, Body};
 use crate::wire::http1::{Head, Method};
@@ -142,7 +142,7 @@ impl Service {
     }
 
     /// What the head alone decides, before the body is waited for.
-    pub(in super::super) fn early(&self, head: &Head<'_>) -> Early {
+    pub(in super::super) fn early(&mut self, head: &Head<'_>) -> Early {
         let admitted = self.check_host(head).is_ok()
             && Resource::of(head.target) == Resource::Mcp
             && (head.method != Method::Post || route::admit_post(&facts(head)).is_ok());
@@ -167,12 +167,8 @@ impl Service {
         let _ = self.serve(&closing, &[], caller, out);
     }
 
-    fn check_host<'b>(&self, head: &Head<'b>) -> Result<(), Reason<'b>> {
-        self.shared
-            .snapshot
-            .load()
-            .hosts
-            .check(head.host, head.origin)
+    fn check_host<'b>(&mut self, head: &Head<'b>) -> Result<(), Reason<'b>> {
+        self.snapshot.load().hosts.check(head.host, head.origin)
     }
 
     fn get_stream(&mut self, head: &Head<'_>, caller: Caller, out: &mut Vec<u8>) -> Served {
@@ -187,13 +183,7 @@ impl Service {
             Err(refusal) => return self.refuse(head, &refusal, caller, head.keep_alive, out),
         };
         if !self.shared.streams.enter() {
-            let refusal = Refusal::new(
-                Reason::Overloaded {
-                    limit: "limits.stream_count_max",
-                },
-                None,
-            );
-            return self.refuse(head, &refusal, caller, head.keep_alive, out);
+            return self.refuse(head, &self.streams_full(None), caller, head.keep_alive, out);
         }
         let owner = self.next_stream_owner();
         let claim = self
@@ -231,21 +221,17 @@ impl Service {
     pub(super) fn listen(
         &mut self,
         head: &Head<'_>,
-        id: InlineId,
+        id: RawId<'_>,
         tools: bool,
         caller: Caller,
         out: &mut Vec<u8>,
     ) -> Served {
         if !self.shared.streams.enter() {
-            let refusal = Refusal::new(
-                Reason::Overloaded {
-                    limit: "limits.stream_count_max",
-                },
-                None,
-            );
+            let refusal = self.streams_full(Some(id));
             return self.refuse(head, &refusal, caller, head.keep_alive, out);
         }
         self.begin_stream(head, out);
+        let id = InlineId::new(&id);
         let mut message = Vec::new();
         crate::mcp::reply::acknowledged(&mut message, &id, tools);
         super::super::stream::write_event(out, &message);
@@ -255,6 +241,14 @@ impl Service {
             principal: self.principal(),
             written_ms: caller.now_ms,
         }))
+    }
+
+    fn streams_full<'b>(&self, id: Option<RawId<'b>>) -> Refusal<'b> {
+        let reason = Reason::Overloaded {
+            limit: "limits.stream_count_max",
+            value: self.shared.streams.limit(),
+        };
+        Refusal::new(reason, id)
     }
 
     fn begin_stream(&mut self, head: &Head<'_>, out: &mut Vec<u8>) {
@@ -334,7 +328,11 @@ impl Service {
             origin,
             ..Frame::new(head, refusal.http_status)
         };
-        frame.write(out, |out| refusal.write(out));
+        if head.method == Method::Head {
+            frame.write_head(out, Body::Empty);
+        } else {
+            frame.write(out, |out| refusal.write(out));
+        }
         self.metrics.add(refusal_counter(&refusal.reason), 1);
         self.count_answer(
             head,
@@ -419,13 +417,28 @@ impl Service {
 pub(super) fn facts<'b>(head: &Head<'b>) -> HttpFacts<'b> {
     HttpFacts {
         content_type: head.content_type,
-        // Several lines are rare, and each client that sends them names both types in one of them.
-        accept: if head.accept_repeated { None } else { head.accept },
+        accept: if head.accept_repeated {
+            combined_accept(head)
+        } else {
+            head.accept
+        },
         protocol_version: head.mcp_protocol_version,
         session_id: head.mcp_session_id,
         mcp_method: head.mcp_method,
         mcp_name: head.mcp_name,
         last_event_id: head.last_event_id,
+    }
+}
+
+/// What several `Accept` lines say together (RFC 9110 section 5.3), as far as it matters here.
+#[cold]
+fn combined_accept<'b>(head: &Head<'b>) -> Option<&'b [u8]> {
+    let accept = headers::accept_lines(head.values("accept"));
+    match (accept.json, accept.events) {
+        (true, true) => Some(b"application/json, text/event-stream"),
+        (true, false) => Some(b"application/json"),
+        (false, true) => Some(b"text/event-stream"),
+        (false, false) => head.accept,
     }
 }
 
@@ -435,6 +448,7 @@ fn refusal_counter(reason: &Reason<'_>) -> Counter {
         Reason::Host { .. } | Reason::Origin { .. } => Counter::RefusedHost,
         Reason::UnknownSession | Reason::NoSession | Reason::StreamTaken => Counter::RefusedSession,
         Reason::Overloaded { .. } => Counter::RefusedOverload,
+        Reason::TooLong { .. } => Counter::RefusedSize,
         Reason::Internal => Counter::RefusedOther,
         _ => Counter::RefusedProtocol,
     }

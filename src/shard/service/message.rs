@@ -42,8 +42,10 @@ impl Service {
             Err(refusal) => return self.refuse(head, &refusal, caller, head.keep_alive, out),
         };
         let scanned = self.clock();
-        self.metrics
-            .record(Phase::Parse, caller.head_ns + self.nanos_between(began, scanned));
+        self.metrics.record(
+            Phase::Parse,
+            caller.head_ns + self.nanos_between(began, scanned),
+        );
         let principal = self.principal();
         let route = route::post(
             &facts,
@@ -126,7 +128,7 @@ impl Service {
                 filter: ListenFilter { tools, .. },
             } => {
                 self.metrics.add(Counter::OperationListen, 1);
-                return self.listen(head, InlineId::new(&invocation.id), tools, caller, out);
+                return self.listen(head, invocation.id, tools, caller, out);
             }
             Operation::Initialize { .. } => (Counter::OperationInitialize, "initialize"),
             Operation::Ping => (Counter::OperationPing, "ping"),
@@ -146,8 +148,7 @@ impl Service {
                 return self.unknown_cursor(head, invocation, cursor, caller, out);
             }
             Operation::ListTools { cursor: None } => {
-                let snapshot = self.snapshot();
-                let listing = snapshot.catalog.listing();
+                let listing = self.snapshot.load().catalog.listing();
                 out.reserve(listing.len() + 1024);
                 answer(head, invocation.respond, out, |out| {
                     reply::list_tools_result(
@@ -180,11 +181,6 @@ impl Service {
         }
     }
 
-    /// The snapshot in force.
-    pub(super) fn snapshot(&mut self) -> std::sync::Arc<super::Snapshot> {
-        std::sync::Arc::clone(self.snapshot.load())
-    }
-
     fn initialize(
         &mut self,
         head: &Head<'_>,
@@ -206,6 +202,7 @@ impl Service {
                 };
                 let full = Reason::Overloaded {
                     limit: "limits.session_count_max",
+                    value: self.shared.limits.session_count_max,
                 };
                 self.shared.sessions.create(new).map_err(|_| full)
             });
@@ -241,10 +238,7 @@ impl Service {
         caller: Caller,
         out: &mut Vec<u8>,
     ) -> Served {
-        let refusal = Refusal::new(
-            Reason::UnknownCursor { cursor },
-            Some(InlineId::new(&invocation.id)).map(|_| invocation.id),
-        );
+        let refusal = Refusal::new(Reason::UnknownCursor { cursor }, Some(invocation.id));
         self.refuse(head, &refusal, caller, head.keep_alive, out)
     }
 

@@ -253,6 +253,11 @@ impl Service {
         self.moved.get(ticket).copied()
     }
 
+    /// The sockets whose calls have left the shard.
+    pub(super) fn callers(&self) -> impl Iterator<Item = SocketKey> {
+        self.moved.iter().map(|(_, socket)| *socket)
+    }
+
     /// The call of this ticket is answered.
     pub(super) fn forget_call(&mut self, ticket: u64) {
         self.moved.remove(ticket);
