@@ -3,9 +3,12 @@
 //! Every route checks `Host` and `Origin` before anything else, because a page in a browser can reach a loopback port too.
 //! It never shares a port with MCP, and nothing here is reachable through the data listeners.
 
+mod listener;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -15,12 +18,21 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::mcp::HostRules;
 use crate::metrics::{self, Extra};
 
+use self::listener::Bounded;
 use super::plane::Plane;
+
+/// Connections served at one time; those beyond wait in the kernel's queue. Who asks here are a few programs.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Time from a connection's begin, or from the last bytes of an answer, to the first bytes of the next answer: for the request to
+/// arrive, and to be kept open idle.
+const EXCHANGE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What the admin listener can see and order.
 #[derive(Clone)]
@@ -54,6 +66,14 @@ impl Admin {
     /// From now on the server is not ready: load balancers shall send nothing more.
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// Serves the routes to whoever connects, for ever.
+    pub async fn serve(self, listener: TcpListener) {
+        let bounded = Bounded::new(listener, CONNECTIONS_MAX, EXCHANGE_DEADLINE);
+        if let Err(error) = axum::serve(bounded, self.router()).await {
+            tracing::error!(%error, "the admin listener has ended");
+        }
     }
 
     /// The routes.

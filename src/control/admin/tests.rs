@@ -63,8 +63,7 @@ fn serve(plane: Fake) -> Server {
         .unwrap();
     let address = listener.local_addr().unwrap();
     let admin = Admin::new(Arc::new(plane), address, &["metrics.example".to_owned()]);
-    let router = admin.clone().router();
-    runtime.spawn(async move { axum::serve(listener, router).await });
+    runtime.spawn(admin.clone().serve(listener));
     Server {
         address,
         admin,
