@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod components;
 pub mod config;
+mod directory;
 pub mod plane;
 pub mod serve;
 pub mod shards;

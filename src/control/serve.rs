@@ -22,6 +22,7 @@ use crate::tape::{Backend, LogKey, LogOptions, LogProducer, Recorder};
 use super::admin::Admin;
 use super::components::{Prepared, prepare};
 use super::config::{Config, Io};
+use super::directory::Directory;
 use super::plane::Plane;
 use super::shards::Shards;
 use super::store::{POLL_INTERVAL, Watch};
@@ -78,6 +79,11 @@ pub fn run(
     ));
     let buffers = ByteBudget::new(config.limits.buffer_pool_bytes_max);
 
+    // Before the first connection: from then on a signal must not cut anyone off.
+    let signals = {
+        let _entered = control.enter();
+        Signals::listen()?
+    };
     let mut threads = Vec::with_capacity(config.shards);
     for (index, listener) in listeners.into_iter().enumerate() {
         let producer = access_log
@@ -112,6 +118,7 @@ pub fn run(
     let plane: Arc<dyn Plane> = shards.clone();
     let result = control.block_on(supervise(
         config,
+        signals,
         plane,
         admin_listener,
         watch,
@@ -128,16 +135,16 @@ pub fn run(
 /// Signals, the component directory, housekeeping; then the drain.
 async fn supervise(
     config: &Config,
+    signals: Signals,
     plane: Arc<dyn Plane>,
     admin_listener: Option<(TcpListener, SocketAddr)>,
-    mut watch: Option<Watch>,
+    watch: Option<Watch>,
     recorder: Option<&Recorder>,
 ) -> Result<(), Problem> {
-    let (mut end, mut interrupt, mut hang_up) = (
-        listen_to(SignalKind::terminate())?,
-        listen_to(SignalKind::interrupt())?,
-        listen_to(SignalKind::hangup())?,
-    );
+    let Signals {
+        mut end,
+        mut hang_up,
+    } = signals;
     let mut reload = Arc::new(Notify::new());
     let mut admin = None;
     if let Some((listener, address)) = admin_listener {
@@ -145,30 +152,30 @@ async fn supervise(
         reload = page.reload_requests();
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|error| internal(&error))?;
-        tokio::spawn(axum::serve(listener, page.clone().router()).into_future());
+        tokio::spawn(page.clone().serve(listener));
         tracing::info!(%address, "admin listener: /metrics, /healthz, /readyz");
         admin = Some(page);
     }
+    let mut directory = Directory::new(Arc::clone(&plane), watch);
     let mut clock = tokio::time::interval(POLL_INTERVAL);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let broken = loop {
-        let look = tokio::select! {
-            _ = end.recv() => break false,
-            _ = interrupt.recv() => break false,
+        tokio::select! {
+            () = end.recv() => break false,
             _ = clock.tick() => {
                 plane.tick();
                 if plane.running() < plane.shard_count() {
                     break true;
                 }
-                false
+                directory.look(false);
             }
             _ = hang_up.recv() => {
                 reopen_logs(recorder).await;
-                true
+                directory.look(true);
             }
-            () = reload.notified() => true,
-        };
-        watch = look_at_directory(watch, &plane, look).await;
+            () = reload.notified() => directory.look(true),
+            () = directory.looked() => {}
+        }
     };
     if let Some(admin) = &admin {
         admin.begin_drain();
@@ -178,8 +185,7 @@ async fn supervise(
     let drained = tokio::select! {
         drained = wait_for_drain(&*plane, config.limits.drain_deadline + DRAIN_GRACE) => drained,
         // A second signal: the operator does not want to wait.
-        _ = end.recv() => false,
-        _ = interrupt.recv() => false,
+        () = end.recv() => false,
     };
     if broken {
         return Err(Problem::operator(
@@ -192,58 +198,6 @@ async fn supervise(
     }
     tracing::info!(drained, "stopped");
     Ok(())
-}
-
-/// Polls the directory on a blocking thread, and applies what changed there.
-async fn look_at_directory(
-    watch: Option<Watch>,
-    plane: &Arc<dyn Plane>,
-    distrust: bool,
-) -> Option<Watch> {
-    let mut watch = watch?;
-    let plane = Arc::clone(plane);
-    let looked = tokio::task::spawn_blocking(move || {
-        if distrust {
-            watch.distrust();
-        }
-        match watch.poll() {
-            Ok(change) => {
-                for manifest in &change.removed {
-                    tracing::info!(
-                        component = manifest.name,
-                        digest = manifest.digest,
-                        "removed from the directory"
-                    );
-                }
-                for (manifest, _) in &change.added {
-                    tracing::info!(
-                        component = manifest.name,
-                        digest = manifest.digest,
-                        "found in the directory"
-                    );
-                }
-                let problems = if change.is_empty() {
-                    change.damaged
-                } else {
-                    plane.apply(change)
-                };
-                for problem in problems {
-                    tracing::error!(%problem, "a component is not served");
-                }
-            }
-            Err(problem) => {
-                tracing::error!(%problem, "the component directory cannot be read; what was loaded stays")
-            }
-        }
-        watch
-    });
-    match looked.await {
-        Ok(watch) => Some(watch),
-        Err(error) => {
-            tracing::error!(%error, "looking at the component directory panicked; it is not watched any more");
-            None
-        }
-    }
 }
 
 async fn wait_for_drain(plane: &dyn Plane, deadline: Duration) -> bool {
@@ -402,6 +356,37 @@ fn internal(error: &io::Error) -> Problem {
     )
 }
 
-fn listen_to(kind: SignalKind) -> Result<Signal, Problem> {
-    signal(kind).map_err(|error| internal(&error))
+/// The signals that a server acts on.
+struct Signals {
+    end: EndSignals,
+    hang_up: Signal,
+}
+
+struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on they are kept for the server, and end the process no more. Called inside the control runtime.
+    fn listen() -> Result<Self, Problem> {
+        let listen = |kind| signal(kind).map_err(|error| internal(&error));
+        Ok(Self {
+            end: EndSignals {
+                terminate: listen(SignalKind::terminate())?,
+                interrupt: listen(SignalKind::interrupt())?,
+            },
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
+impl EndSignals {
+    /// Waits for one that asks for the end.
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -38,7 +38,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    pub(super) fn new(name: String, bytes: &[u8], source: &Path, tools: Vec<String>) -> Self {
+    pub(in crate::control) fn new(
+        name: String,
+        bytes: &[u8],
+        source: &Path,
+        tools: Vec<String>,
+    ) -> Self {
         let source = fs::canonicalize(source).unwrap_or_else(|_| source.to_owned());
         Self {
             version: VERSION,
@@ -53,7 +58,7 @@ impl Manifest {
         }
     }
 
-    pub(super) fn to_json(&self) -> Vec<u8> {
+    pub(in crate::control) fn to_json(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec_pretty(self)
             .expect("invariant: strings and numbers always serialize");
         text.push(b'\n');
