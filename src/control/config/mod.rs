@@ -13,6 +13,8 @@ mod refusal;
 mod tests;
 mod values;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +27,9 @@ pub use choices::{Io, LogFormat, LogLevel, Network, Overrides, Profile};
 use document::Document;
 pub(crate) use nearest::nearest;
 pub(crate) use values::show_size;
+
+/// Bytes of a configuration file. All keys with their comments are a hundredth of it.
+const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// A complete, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,8 +76,10 @@ impl Config {
         let Some(path) = file else {
             return Self::parse("", Path::new("margay.yaml"), overrides);
         };
-        let text =
-            std::fs::read_to_string(path).map_err(|error| refusal::unreadable(path, &error))?;
+        let text = read(path).map_err(|error| refusal::unreadable(path, &error))?;
+        if text.len() > FILE_BYTES_MAX {
+            return Err(refusal::too_large(path));
+        }
         Self::parse(&text, path, overrides)
     }
 
@@ -85,7 +92,7 @@ impl Config {
         };
         let document: Document = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| refusal::invalid(path, &error))?;
-        let file = File { path, document };
+        let file = Parsed { path, document };
         file.config(overrides)
     }
 
@@ -95,13 +102,22 @@ impl Config {
     }
 }
 
+/// Reads a file, and no more of it than shows that it is too large: it may be a device without an end.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(FILE_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// A parsed file on its way to a [`Config`].
-struct File<'p> {
+struct Parsed<'p> {
     path: &'p Path,
     document: Document,
 }
 
-impl File<'_> {
+impl Parsed<'_> {
     fn config(&self, overrides: &Overrides) -> Result<Config, Problem> {
         let document = &self.document;
         if let Some((key, line)) = document.performance.not_yet() {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::nearest::nearest;
+use super::values::show_size;
 use crate::error::{Problem, exit};
 
 /// The file cannot be read.
@@ -18,6 +19,17 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
         path.display().to_string(),
         error.to_string(),
         "name a readable YAML file with --config, or leave the flag out",
+    )
+}
+
+/// The file goes on where no configuration does.
+pub(super) fn too_large(path: &Path) -> Problem {
+    Problem::operator(
+        exit::CONFIG,
+        "configuration file",
+        path.display().to_string(),
+        format!("is larger than {}", show_size(super::FILE_BYTES_MAX)),
+        "name the YAML file with --config, or leave the flag out",
     )
 }
 
@@ -61,6 +73,20 @@ pub(super) fn invalid(path: &Path, error: &serde_saphyr::Error) -> Problem {
                 remedy,
             )
         }
+        Error::DuplicateMappingKey { key, .. } => Problem::operator(
+            exit::CONFIG,
+            place,
+            format!("`{}`", key.as_deref().unwrap_or("a key")),
+            "is a duplicate: it stands above already",
+            "keep one of them",
+        ),
+        Error::Budget { .. } => Problem::operator(
+            exit::CONFIG,
+            place,
+            "",
+            "has more nodes, aliases or nesting than a configuration needs",
+            "write its values out; `margay serve --help` names the keys",
+        ),
         other => {
             let text = other.render();
             let first = text

@@ -273,3 +273,33 @@ fn a_missing_file_is_one_line_with_its_name() {
     assert_eq!(problem.exit_code, exit::NO_INPUT);
     assert!(problem.to_string().contains("/nowhere/m.yaml"));
 }
+
+#[test]
+fn a_file_without_an_end_is_refused_and_not_read_to_it() {
+    let problem = Config::load(Some(Path::new("/dev/zero")), &Overrides::default()).unwrap_err();
+    assert_eq!(problem.exit_code, exit::CONFIG);
+    assert!(
+        problem.to_string().contains("larger than 1MiB"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_key_that_stands_twice_and_a_tower_of_aliases_are_refused_in_plain_words() {
+    let text = refused("limits:\n  call_deadline: 1s\n  call_deadline: 2s\n");
+    assert!(
+        text.contains("line 3") && text.contains("`call_deadline`: is a duplicate"),
+        "{text}"
+    );
+    let mut tower = String::from("performance:\n  cache:\n    ttl:\n    - &a0 [x, x]\n");
+    for level in 1..30 {
+        let below = level - 1;
+        tower += &format!("    - &a{level} [*a{below}, *a{below}, *a{below}]\n");
+    }
+    for text in [tower, "listen: ".to_owned() + &"[".repeat(200_000)] {
+        let begun = std::time::Instant::now();
+        let shown = refused(&text);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{shown}");
+        assert!(shown.len() < 300 && !shown.contains("Budget"), "{shown}");
+    }
+}
