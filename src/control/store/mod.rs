@@ -137,7 +137,7 @@ impl Store {
 
     /// Removes a component by name, or by a unique beginning of its digest.
     pub async fn remove(&self, recorder: &RecorderHandle, name: &str) -> Result<Manifest, Problem> {
-        if !self.directory.is_dir() {
+        if self.is_absent()? {
             return Err(self.unknown(name, &[]));
         }
         let _lock = self.lock_exclusive()?;
@@ -153,7 +153,7 @@ impl Store {
 
     /// What is loaded, by name. A directory that does not exist is an empty one.
     pub fn list(&self) -> Result<Listing, Problem> {
-        if !self.directory.is_dir() {
+        if self.is_absent()? {
             return Ok(Listing::default());
         }
         let _lock = self.lock_shared()?;
@@ -272,6 +272,16 @@ impl Store {
             rule,
             remedy,
         )
+    }
+
+    /// Errors: something else is there, or it cannot be known what.
+    fn is_absent(&self) -> Result<bool, Problem> {
+        match fs::metadata(&self.directory) {
+            Ok(facts) if facts.is_dir() => Ok(false),
+            Ok(_) => Err(self.unusable(&io::ErrorKind::NotADirectory.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(self.unusable(&error)),
+        }
     }
 
     fn component_path(&self, manifest: &Manifest) -> PathBuf {

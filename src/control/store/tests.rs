@@ -485,3 +485,18 @@ fn two_processes_at_once_lose_nothing() {
         .for_each(|manifest| assert!(bench.store.read(manifest).is_ok()));
     assert_eq!(bench.files().len(), 1 + 2 * 4 * 5);
 }
+
+#[test]
+fn a_directory_that_is_none_is_an_error_and_not_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, b"").unwrap();
+    for path in [&file, &file.join("below")] {
+        let problem = Store::new(path).list().unwrap_err();
+        assert_eq!(problem.exit_code, exit::NO_INPUT);
+        assert!(
+            problem.to_string().contains(path.to_str().unwrap()),
+            "{problem}"
+        );
+    }
+}
