@@ -26,7 +26,7 @@ const CAP_IPC_LOCK: u32 = 14;
 pub enum Io {
     /// io_uring.
     Uring,
-    /// epoll: only limits matter.
+    /// epoll: only the limit of open files matters.
     Epoll,
 }
 
@@ -37,7 +37,7 @@ pub struct Needs {
     pub io: Io,
     /// Connections of the whole process.
     pub connection_count_max: usize,
-    /// Bytes of registered buffers: the recorder's.
+    /// Bytes of registered buffers: the recorder's, on io_uring.
     pub memlock_bytes_min: u64,
 }
 
@@ -200,8 +200,9 @@ fn judge(facts: &Facts, needs: &Needs) -> Vec<Finding> {
         findings.push(judge_setup(facts));
         findings.push(judge_kernel(facts));
         findings.push(judge_ring(facts));
+        // Only io_uring registers buffers.
+        findings.push(judge_memlock(facts, needs));
     }
-    findings.push(judge_memlock(facts, needs));
     findings.push(judge_open_files(facts, needs));
     findings
 }

@@ -97,8 +97,9 @@ fn what_is_missing_is_named_with_its_fix() {
 }
 
 #[test]
-fn epoll_needs_no_ring() {
+fn epoll_needs_no_ring_and_no_locked_memory() {
     let facts = Facts {
+        memlock_bytes: Some(64 << 10),
         setup: Err(libc::ENOSYS),
         disabled: Some(2),
         release: "5.4".to_owned(),
