@@ -39,8 +39,11 @@ impl Bell {
     }
 
     /// Called before the lanes are read, so that a frame pushed during the reading rings again.
+    ///
+    /// A swap, not a store: a store may become visible after the lanes were read, and wipe out the ring of a frame that the
+    /// reading missed.
     pub(super) fn reset(&self) {
-        self.rung.store(false, Ordering::Release);
+        self.rung.swap(false, Ordering::AcqRel);
     }
 
     pub(super) async fn heard(&self) {

@@ -144,13 +144,14 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        let commands = self.handle.commands.clone();
         let Some(thread) = self.thread.take() else {
             return;
         };
-        // From a helper thread, because a blocking send panics inside a runtime and `stop` may be called there.
-        let asked = std::thread::spawn(move || commands.blocking_send(Command::Stop));
-        if asked.join().is_err() || thread.join().is_err() {
+        // Not a blocking send: that panics inside a runtime, and `stop` may be called there.
+        while let Err(TrySendError::Full(_)) = self.handle.commands.try_send(Command::Stop) {
+            std::thread::sleep(GATHER);
+        }
+        if thread.join().is_err() {
             tracing::error!("the recorder's thread panicked");
         }
     }
