@@ -140,7 +140,9 @@ impl Drop for ReceiveBuffer {
     fn drop(&mut self) {
         self.group.lent.set(self.group.lent.get() - 1);
         self.group.returned.borrow_mut().push(self.index);
-        if let Some(waker) = self.group.starved_waker.borrow_mut().take() {
+        // Not inside the `if let`: the borrow would last while foreign code runs.
+        let waker = self.group.starved_waker.borrow_mut().take();
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
