@@ -10,6 +10,7 @@ mod allocations;
 mod calls;
 mod command_line;
 mod framing;
+mod host;
 mod legacy;
 mod lifecycle;
 mod modern;
