@@ -51,9 +51,13 @@ pub(super) trait Disk: 'static {
     /// Closes a file.
     fn close(&self, file: Self::File) -> impl Future<Output = ()>;
 
-    /// Cuts a file.
+    /// Cuts a file; one that is shorter already stays as it is.
     fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {
-        OpenOptions::new().write(true).open(path)?.set_len(length)
+        let file = OpenOptions::new().write(true).open(path)?;
+        if file.metadata()?.len() > length {
+            file.set_len(length)?;
+        }
+        Ok(())
     }
     /// Renames a file over another.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -68,10 +72,11 @@ pub(super) trait Disk: 'static {
 /// Opens with the standard library; both disks do.
 fn open(path: &Path, how: Open) -> io::Result<(StdFile, u64)> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true);
+    options.read(true);
     let file = match how {
-        Open::Log => options.create(true).truncate(false).open(path)?,
-        Open::New => options.create_new(true).open(path)?,
+        // Written at its end whatever offset is told: whoever rotates logs by cutting them in place gets no hole.
+        Open::Log => options.append(true).create(true).open(path)?,
+        Open::New => options.write(true).create_new(true).open(path)?,
     };
     let facts = file.metadata()?;
     if !facts.is_file() {

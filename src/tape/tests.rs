@@ -390,6 +390,20 @@ fn a_rotated_log_continues_in_a_new_file() {
 }
 
 #[test]
+fn a_log_that_somebody_cuts_goes_on_at_its_new_end() {
+    every_backend(|recorder, directory| {
+        let path = directory.join("log");
+        let (log, producer) = open(recorder, &path);
+        assert!(producer.try_push(b"1\n"));
+        wait(recorder.handle().sync(&log)).unwrap();
+        std::fs::File::create(&path).unwrap();
+        assert!(producer.try_push(b"2\n"));
+        wait(recorder.handle().sync(&log)).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
+    });
+}
+
+#[test]
 fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
     every_backend(|recorder, directory| {
         let path = directory.join("file");
