@@ -500,3 +500,19 @@ fn a_directory_that_is_none_is_an_error_and_not_an_empty_one() {
         );
     }
 }
+
+#[test]
+fn a_watch_tells_each_damage_once_and_another_one_again() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.store.directory()).unwrap();
+    let mut watch = Watch::new(bench.store.clone());
+    for (damaged, mended) in [("a.json", "nothing"), ("b.json", "a.json")] {
+        let _ = fs::remove_file(bench.store.directory().join(mended));
+        fs::write(bench.store.directory().join(damaged), b"{").unwrap();
+        let told = watch.poll().unwrap().damaged;
+        assert_eq!(told.len(), 1, "{damaged}");
+        assert!(told[0].to_string().contains(damaged), "{}", told[0]);
+        watch.distrust();
+        assert_eq!(watch.poll().unwrap().damaged, Vec::<Problem>::new());
+    }
+}

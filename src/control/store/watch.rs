@@ -40,7 +40,8 @@ pub struct Watch {
     store: Store,
     known: Vec<Manifest>,
     trusted: Option<SystemTime>,
-    damage_told: usize,
+    /// What is damaged and was said; it is said again when it is another.
+    damage_told: Vec<Problem>,
 }
 
 impl Watch {
@@ -50,7 +51,7 @@ impl Watch {
             store,
             known: Vec::new(),
             trusted: None,
-            damage_told: 0,
+            damage_told: Vec::new(),
         }
     }
 
@@ -110,11 +111,11 @@ impl Watch {
             .collect();
         change.damaged.extend(listing.damaged);
         self.known = known;
-        let damage = change.damaged.len();
-        if damage == self.damage_told {
+        if change.damaged == self.damage_told {
             change.damaged.clear();
+        } else {
+            self.damage_told.clone_from(&change.damaged);
         }
-        self.damage_told = damage;
         let old_enough = |time: &SystemTime| time.elapsed().is_ok_and(|age| age > FRESH);
         self.trusted = modified.filter(old_enough);
         Ok(change)
