@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -91,17 +91,23 @@ impl Admin {
 }
 
 async fn check_host(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    match allowed(&admin.hosts, request.headers()) {
+    match allowed(&admin.hosts, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(message) => problem(StatusCode::FORBIDDEN, &message),
     }
 }
 
-fn allowed(hosts: &HostRules, headers: &HeaderMap) -> Result<(), String> {
+fn allowed(hosts: &HostRules, target: &Uri, headers: &HeaderMap) -> Result<(), String> {
     for name in [header::HOST, header::ORIGIN] {
         if headers.get_all(&name).iter().count() > 1 {
             return Err(format!("the header {name} stands twice; send it once"));
         }
+    }
+    // A target that is a whole URL names the host that is meant, whatever the header says (RFC 9112, section 3.2.2).
+    if let Some(authority) = target.authority() {
+        hosts
+            .check(Some(authority.as_str().as_bytes()), None)
+            .map_err(|reason| reason.to_string())?;
     }
     let value = |name| headers.get(name).map(axum::http::HeaderValue::as_bytes);
     hosts

@@ -142,6 +142,15 @@ fn a_page_from_elsewhere_gets_nothing_from_any_route() {
             assert!(!body.contains("margay_tool_calls"), "{body}");
         }
     }
+    for target in [
+        "http://evil.example/metrics",
+        "http://evil.example:80/healthz",
+    ] {
+        let (status, _, _) = server.ask(&format!("GET {target}"), "Host: localhost\r\n");
+        assert_eq!(status, 403, "a whole URL names the host that is meant");
+    }
+    let (status, _, _) = server.ask("GET http://localhost/healthz", "Host: localhost\r\n");
+    assert_eq!(status, 200);
     let (status, _, _) = server.ask("GET /healthz", "Host: metrics.example:1\r\n");
     assert_eq!(status, 200);
 }
