@@ -83,20 +83,41 @@ impl Problem {
     }
 }
 
+/// One line, whatever was quoted: control characters are shown as escapes.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.thing)?;
-        if !self.value.is_empty() {
-            write!(f, ": {}", self.value)?;
-        }
-        if !self.rule.is_empty() {
-            write!(f, ": {}", self.rule)?;
-        }
-        if !self.remedy.is_empty() {
-            write!(f, "; {}", self.remedy)?;
+        let parts = [
+            ("", &self.thing),
+            (": ", &self.value),
+            (": ", &self.rule),
+            ("; ", &self.remedy),
+        ];
+        for (separator, text) in parts {
+            if text.is_empty() {
+                continue;
+            }
+            f.write_str(separator)?;
+            for c in text.chars() {
+                if c.is_control() {
+                    write!(f, "{}", c.escape_debug())?;
+                } else {
+                    write!(f, "{c}")?;
+                }
+            }
         }
         Ok(())
     }
 }
 
 impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_one_line_whatever_it_quotes() {
+        let problem = Problem::operator(exit::CONFIG, "key", "a\nb\u{1b}[0m", "", "remove it");
+        assert_eq!(problem.to_string(), "key: a\\nb\\u{1b}[0m; remove it");
+    }
+}

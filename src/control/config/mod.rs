@@ -386,22 +386,8 @@ impl Parsed<'_> {
             ),
             None => (key.to_owned(), exit::USAGE),
         };
-        // A quoted value may contain anything, and the error is one line.
-        let printable = |text: &str| text.chars().flat_map(escape_control).collect::<String>();
-        Problem::operator(
-            exit_code,
-            printable(&thing),
-            printable(value),
-            printable(rule),
-            printable(remedy),
-        )
+        Problem::operator(exit_code, thing, value, rule, remedy)
     }
-}
-
-fn escape_control(c: char) -> impl Iterator<Item = char> {
-    let escape = c.is_control().then(|| c.escape_debug());
-    let plain = (!c.is_control()).then_some(c);
-    escape.into_iter().flatten().chain(plain)
 }
 
 /// Holds the promises of [`Config::parse`] on any text: no panic, and one line of words for each refusal.
