@@ -242,11 +242,15 @@ fn stdio(config: &str, lines: &[String]) -> Vec<Value> {
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    for line in lines {
-        writeln!(input, "{line}").unwrap();
-    }
-    drop(input);
+    // On a thread: a client that only writes would fill both pipes.
+    let lines = lines.to_vec();
+    let writer = std::thread::spawn(move || {
+        for line in lines {
+            writeln!(input, "{line}").unwrap();
+        }
+    });
     let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout)
         .unwrap()
@@ -289,4 +293,38 @@ fn stdio_says_how_long_a_line_may_be_and_goes_on() {
     assert_eq!(answers[1]["error"]["code"], -32700);
     assert_eq!(answers[2]["id"], 7);
     assert_eq!(answers.len(), 3);
+}
+
+#[test]
+fn calls_in_flight_are_bounded_over_all_shards() {
+    const HOSTILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/components/hostile.wat");
+    let config = "limits:\n  request_count_max: 2\n  call_deadline: 2s\n";
+    let appliance = Appliance::with(&["--shards", "2", HOSTILE], config);
+    let (body, headers) = modern(1, "tools/call", json!({"name": "spin", "arguments": {}}));
+    let mut clients: Vec<Client> = (0..10).map(|_| appliance.connect()).collect();
+    for client in &mut clients {
+        client.send(request(&body, &headers));
+    }
+    let answers: Vec<_> = clients.iter_mut().map(Client::answer).collect();
+    let refused = answers.iter().filter(|answer| answer.status == 503);
+    assert_eq!(refused.count(), 8);
+    // The places are given back.
+    let mut client = appliance.connect();
+    assert_eq!(
+        client.call("seven", json!({}))["structuredContent"]["result"],
+        7
+    );
+    client.send(request(&body, &headers));
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn an_encoded_body_is_refused() {
+    let appliance = Appliance::start();
+    let (body, headers) = modern(1, "server/discover", json!({}));
+    for (coding, status) in [("gzip", 415), ("identity", 200)] {
+        let headers = format!("{headers}Content-Encoding: {coding}\r\n");
+        let answer = appliance.connect().post(&body, &headers);
+        assert_eq!(answer.status, status, "{coding}");
+    }
 }

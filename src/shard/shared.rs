@@ -145,6 +145,8 @@ pub struct Shared {
     pub connections: Gate,
     /// Open event streams.
     pub streams: Gate,
+    /// Calls that have left their shard. One that is done within its slice costs no shared count.
+    pub calls: Gate,
     /// One per shard.
     pub ports: Vec<Port>,
     /// Where time begins: session times are milliseconds since then.
@@ -166,6 +168,7 @@ impl Shared {
             runtime,
             connections: Gate::new(limits.connection_count_max),
             streams: Gate::new(limits.stream_count_max),
+            calls: Gate::new(limits.request_count_max),
             ports: (0..shard_count).map(|_| Port::default()).collect(),
             epoch: Instant::now(),
             limits,

@@ -138,6 +138,8 @@ impl<R: Ring> Shard<R> {
             return;
         };
         let Ok(mut out): Result<PoolBuffer, _> = buffers.take(512) else {
+            // What is not said now is never said: a client whose stream ends asks anew, one that is told nothing does not.
+            self.close(socket);
             return;
         };
         if !write(stream, &mut out) {

@@ -49,11 +49,7 @@ impl Service {
         let lookup_ns = self.clock.delta_as_nanos(began, self.clock.raw());
         self.metrics.record(Phase::Lookup, lookup_ns);
         let Ok(ticket) = self.moved.insert(caller.socket) else {
-            let reason = Reason::Overloaded {
-                limit: "limits.request_count_max",
-                value: self.moved.count_max(),
-            };
-            let refusal = Refusal::new(reason, Some(invocation.id));
+            let refusal = self.calls_full(invocation);
             return self.refuse(head, &refusal, caller, head.keep_alive, out);
         };
         let context = CallContext {
@@ -84,6 +80,12 @@ impl Service {
             }
             Some(Started::Moved(cancel)) => {
                 out.truncate(mark);
+                if !self.shared.calls.enter() {
+                    cancel.cancel();
+                    self.moved.remove(ticket);
+                    let refusal = self.calls_full(invocation);
+                    return self.refuse(head, &refusal, caller, head.keep_alive, out);
+                }
                 self.metrics.add(Counter::CallsMoved, 1);
                 Served::Moved(Box::new(PendingCall {
                     ticket,
@@ -106,6 +108,14 @@ impl Service {
                 self.refuse(head, &refusal, caller, false, out)
             }
         }
+    }
+
+    fn calls_full<'b>(&self, invocation: &Invocation<'b>) -> Refusal<'b> {
+        let reason = Reason::Overloaded {
+            limit: "limits.request_count_max",
+            value: self.shared.calls.limit(),
+        };
+        Refusal::new(reason, Some(invocation.id))
     }
 
     fn give_up_ms(&self, now_ms: u64) -> u64 {

@@ -145,7 +145,8 @@ impl Service {
     pub(in super::super) fn early(&mut self, head: &Head<'_>) -> Early {
         let admitted = self.check_host(head).is_ok()
             && Resource::of(head.target) == Resource::Mcp
-            && (head.method != Method::Post || route::admit_post(&facts(head)).is_ok());
+            && (head.method != Method::Post
+                || (!is_encoded(head) && route::admit_post(&facts(head)).is_ok()));
         if admitted {
             Early::Admit
         } else {
@@ -344,7 +345,7 @@ impl Service {
         Served::Answered { keep_alive }
     }
 
-    fn plain(
+    pub(super) fn plain(
         &mut self,
         head: &Head<'_>,
         status: u16,
@@ -411,6 +412,12 @@ impl Service {
             response_bytes: 0,
         }
     }
+}
+
+/// Whether the body is not what it seems: a reader that decodes it and one that does not would see two messages.
+pub(super) fn is_encoded(head: &Head<'_>) -> bool {
+    head.content_encoding
+        .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// The header fields that MCP reads.

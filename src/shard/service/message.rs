@@ -13,7 +13,7 @@ use crate::wire::json::Str;
 use crate::wire::sse;
 
 use super::super::access::Entry;
-use super::http::{Frame, facts};
+use super::http::{Frame, facts, is_encoded};
 use super::{Caller, Served, Service};
 
 /// How long a modern client may keep `tools/list` and `server/discover`. Short, because tools come and go while serving; a client that
@@ -31,6 +31,10 @@ impl Service {
         caller: Caller,
         out: &mut Vec<u8>,
     ) -> Served {
+        if is_encoded(head) {
+            let reason = "the body has a Content-Encoding, and none is read here; send it plain";
+            return self.plain(head, 415, reason, caller, out);
+        }
         let facts = facts(head);
         let accept = match route::admit_post(&facts) {
             Ok(accept) => accept,

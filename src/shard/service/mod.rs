@@ -260,7 +260,9 @@ impl Service {
 
     /// The call of this ticket is answered.
     pub(super) fn forget_call(&mut self, ticket: u64) {
-        self.moved.remove(ticket);
+        if self.moved.remove(ticket).is_some() {
+            self.shared.calls.leave();
+        }
     }
 
     /// Nobody waits for this call any longer: the guest is told to stop.
