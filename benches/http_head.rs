@@ -11,7 +11,8 @@ const LIMITS: HeadLimits = HeadLimits {
     count_max: 100,
 };
 
-const MINIMAL: &[u8] = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n\
+const MINIMAL: &[u8] =
+    b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n\
 Accept: application/json, text/event-stream\r\nContent-Length: 107\r\n\r\n";
 
 const SESSION: &[u8] = b"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nconnection: keep-alive\r\n\

@@ -70,9 +70,8 @@ fn scan(criterion: &mut Criterion) {
             bencher.iter(|| json::validate(black_box(text), 128).is_ok());
         });
         group.bench_function(format!("{name}/serde_json"), |bencher| {
-            bencher.iter(|| {
-                serde_json::from_slice::<serde::de::IgnoredAny>(black_box(text)).is_ok()
-            });
+            bencher
+                .iter(|| serde_json::from_slice::<serde::de::IgnoredAny>(black_box(text)).is_ok());
         });
     }
     group.bench_function("call/walk", |bencher| {

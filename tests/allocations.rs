@@ -12,7 +12,9 @@ use margay::limits::Limits;
 use margay::mcp::{HostRules, Sessions};
 use margay::mem::ByteBudget;
 use margay::ring::{RingOptions, UringRing};
-use margay::shard::{ListenOptions, Service, ServiceOptions, Shard, Shared, Snapshot, bind_listeners};
+use margay::shard::{
+    ListenOptions, Service, ServiceOptions, Shard, Shared, Snapshot, bind_listeners,
+};
 use serde_json::json;
 
 use crate::harness::{modern, request};
@@ -34,7 +36,11 @@ fn talk(address: SocketAddr, bytes: &[u8], count: usize) {
     for _ in 0..count {
         stream.write_all(bytes).unwrap();
         let read = stream.read(&mut buffer).unwrap();
-        assert!(buffer[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..read]));
+        assert!(
+            buffer[..read].starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&buffer[..read])
+        );
     }
 }
 
@@ -42,13 +48,27 @@ fn talk(address: SocketAddr, bytes: &[u8], count: usize) {
 fn allocations_of_a_shard(bytes: Vec<u8>) -> u64 {
     let (runtime, components) = runtime();
     let limits = Limits::default();
-    let snapshot = Snapshot { catalog: Catalog::build(&components, 1), hosts: HostRules::loopback() };
+    let snapshot = Snapshot {
+        catalog: Catalog::build(&components, 1),
+        hosts: HostRules::loopback(),
+    };
     let sessions = Sessions::new(limits.session_count_max, 1_000_000);
     let budget = ByteBudget::new(limits.buffer_pool_bytes_max);
     let shared = Arc::new(Shared::new(limits, snapshot, sessions, runtime, 1));
-    let options = ListenOptions { nodelay: true, keep_alive: None };
-    let (address, mut listeners) = bind_listeners("127.0.0.1:0".parse().unwrap(), 1, options).unwrap();
-    let service = Service::new(0, Arc::clone(&shared), ServiceOptions { buffers: budget, access_log: None });
+    let options = ListenOptions {
+        nodelay: true,
+        keep_alive: None,
+    };
+    let (address, mut listeners) =
+        bind_listeners("127.0.0.1:0".parse().unwrap(), 1, options).unwrap();
+    let service = Service::new(
+        0,
+        Arc::clone(&shared),
+        ServiceOptions {
+            buffers: budget,
+            access_log: None,
+        },
+    );
     let mut shard = Shard::new(UringRing::new(RingOptions::default()).unwrap(), service);
     shard.listen(listeners.remove(0)).unwrap();
 
@@ -76,7 +96,10 @@ fn allocations_of_a_shard(bytes: Vec<u8>) -> u64 {
 /// Allocations of the component's side alone for as many calls.
 fn allocations_of_the_pool() -> u64 {
     let (runtime, components) = runtime();
-    let echo = components.iter().find(|component| component.name() == "echo").unwrap();
+    let echo = components
+        .iter()
+        .find(|component| component.name() == "echo")
+        .unwrap();
     let mailbox = runtime.mailbox(|| {});
     let mut pool = runtime.instance_pool(mailbox);
     pool.follow(&components);
@@ -84,7 +107,10 @@ fn allocations_of_the_pool() -> u64 {
     let mut call = |count: usize| {
         allocation_counter::measure(|| {
             for ticket in 0..count as u64 {
-                let context = CallContext { ticket, deadline: Instant::now() + Duration::from_secs(10) };
+                let context = CallContext {
+                    ticket,
+                    deadline: Instant::now() + Duration::from_secs(10),
+                };
                 out.clear();
                 let _ = pool.call(echo, 0, Some(br#"{"text":"steady"}"#), context, &mut out);
                 pool.maintain(16);
@@ -103,15 +129,28 @@ const PER_RUN: u64 = 200;
 fn answering_without_a_component_allocates_nothing() {
     let (body, headers) = modern(1, "tools/list", json!({}));
     let count = allocations_of_a_shard(request(&body, &headers).into_bytes());
-    assert!(count < PER_RUN, "{count} allocations for {COUNTED} tools/list");
+    assert!(
+        count < PER_RUN,
+        "{count} allocations for {COUNTED} tools/list"
+    );
 }
 
 #[test]
 fn calling_a_component_allocates_only_what_wasmtime_does() {
-    let (body, headers) = modern(1, "tools/call", json!({"name": "echo", "arguments": {"text": "steady"}}));
+    let (body, headers) = modern(
+        1,
+        "tools/call",
+        json!({"name": "echo", "arguments": {"text": "steady"}}),
+    );
     let shard = allocations_of_a_shard(request(&body, &headers).into_bytes());
     let pool = allocations_of_the_pool();
-    assert!(pool >= COUNTED as u64, "an instance is not made without allocating: the counter counts nothing ({pool})");
+    assert!(
+        pool >= COUNTED as u64,
+        "an instance is not made without allocating: the counter counts nothing ({pool})"
+    );
     let ours = shard.saturating_sub(pool);
-    assert!(ours < PER_RUN, "{shard} allocations for {COUNTED} calls, {pool} of them in the pool");
+    assert!(
+        ours < PER_RUN,
+        "{shard} allocations for {COUNTED} calls, {pool} of them in the pool"
+    );
 }

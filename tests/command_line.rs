@@ -19,7 +19,12 @@ fn margay(arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     child.wait_with_output().unwrap()
 }
 
@@ -29,7 +34,12 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn help_teaches() {
-    for arguments in [&["--help"][..], &["serve", "--help"], &["stdio", "--help"], &["tool", "call", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["stdio", "--help"],
+        &["tool", "call", "--help"],
+    ] {
         let output = margay(arguments, "");
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(text(&output.stdout).contains("margay"), "{arguments:?}");
@@ -42,14 +52,26 @@ fn a_wrong_flag_or_file_is_named() {
     for (arguments, needle) in [
         (&["serve", "--lisen", "x"][..], "--listen"),
         (&["serve", "--listen", "nowhere"], "nowhere"),
-        (&["serve", "--config", "/no/such/file.yaml"], "/no/such/file.yaml"),
-        (&["serve", "/no/such/component.wasm"], "/no/such/component.wasm"),
-        (&["tool", "call", "no-such-tool", "--args", "{}"], "no-such-tool"),
+        (
+            &["serve", "--config", "/no/such/file.yaml"],
+            "/no/such/file.yaml",
+        ),
+        (
+            &["serve", "/no/such/component.wasm"],
+            "/no/such/component.wasm",
+        ),
+        (
+            &["tool", "call", "no-such-tool", "--args", "{}"],
+            "no-such-tool",
+        ),
     ] {
         let output = margay(arguments, "");
         assert_ne!(output.status.code(), Some(0), "{arguments:?}");
         let stderr = text(&output.stderr);
-        assert!(stderr.contains(needle) && !stderr.contains("panicked"), "{arguments:?}: {stderr}");
+        assert!(
+            stderr.contains(needle) && !stderr.contains("panicked"),
+            "{arguments:?}: {stderr}"
+        );
     }
 }
 
@@ -67,7 +89,10 @@ fn an_unknown_key_is_named_with_its_line_and_its_neighbour() {
 
 #[test]
 fn a_tool_can_be_called_without_a_server() {
-    let output = margay(&["tool", "call", "echo", "--args", r#"{"text":"hello"}"#], "");
+    let output = margay(
+        &["tool", "call", "echo", "--args", r#"{"text":"hello"}"#],
+        "",
+    );
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(text(&output.stdout).contains("hello"));
     let output = margay(&["tool", "call", "echo", "--args", r#"{"text":1}"#], "");
@@ -89,15 +114,32 @@ fn stdio_writes_one_answer_a_line_and_nothing_else() {
     let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let output = margay(&["stdio"], &format!("{input}not json\n"));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let answers: Vec<Value> =
-        text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let answer = |id: Value| answers.iter().find(|answer| answer["id"] == id).unwrap_or_else(|| panic!("{id}: {answers:?}"));
+    let answers: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect();
+    let answer = |id: Value| {
+        answers
+            .iter()
+            .find(|answer| answer["id"] == id)
+            .unwrap_or_else(|| panic!("{id}: {answers:?}"))
+    };
     assert_eq!(answer(json!("m"))["result"]["content"][0]["text"], "modern");
     assert_eq!(answer(json!(1))["result"]["protocolVersion"], "2024-11-05");
-    assert!(answer(json!(2))["result"]["tools"].as_array().unwrap().len() >= 3);
+    assert!(
+        answer(json!(2))["result"]["tools"]
+            .as_array()
+            .unwrap()
+            .len()
+            >= 3
+    );
     assert_eq!(answer(json!(3))["result"]["content"][0]["text"], "legacy");
     assert_ne!(answer(json!(4))["result"]["isError"], true);
-    assert_eq!(answers.len(), 6, "five results and one parse error: {answers:?}");
+    assert_eq!(
+        answers.len(),
+        6,
+        "five results and one parse error: {answers:?}"
+    );
 }
 
 #[test]
@@ -114,4 +156,23 @@ fn a_taken_port_is_said_at_once() {
     let output = margay(&["serve", "--listen", &address], "");
     assert_eq!(output.status.code(), Some(69), "{output:?}");
     assert!(text(&output.stderr).contains(&address));
+}
+
+#[test]
+fn each_shipped_profile_is_a_valid_configuration() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tuning/profiles");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let output = margay(&["tool", "list", "--config", path.to_str().unwrap()], "");
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}: {}",
+            path.display(),
+            text(&output.stderr)
+        );
+        count += 1;
+    }
+    assert!(count >= 3, "the profiles are not there");
 }

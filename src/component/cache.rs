@@ -190,7 +190,7 @@ fn write_atomically(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<(
 fn entry_name(digest: &[u8; 32], engine: &Engine, mode: EngineMode) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());
     hasher.write(digest);
-    hasher.write(mode.as_str().as_bytes());
+    hasher.write(mode.code().as_bytes());
     // Settings, target features and wasmtime's version.
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hex(&hasher.0.finalize())

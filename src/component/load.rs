@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
-use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 
 use crate::error::{Problem, exit};
 use crate::limits::EPOCH_TICK;
+use crate::mem::{SealKey, Sealed};
 
 use super::cache::{Lookup, hex};
 use super::call::Control;
-use super::engine::EngineMode;
+use super::engine::{EngineChoice, EngineMode, WASM_PAGE_BYTES};
+use super::imports;
 use super::runtime::Runtime;
+use super::tool::{self, Skipped, Tool};
 use super::wasi;
-use super::wit::{FunctionPlan, names};
 use super::worker::{self, State};
 
 /// How long a component may take to instantiate when it is loaded.
@@ -40,64 +40,6 @@ const DEMO: [(&str, &str); 3] = [
     ("types", include_str!("demo/types.wat")),
 ];
 
-/// One exported function, as a tool.
-pub struct Tool {
-    name: String,
-    description: String,
-    input_schema: Value,
-    output_schema: Option<Value>,
-    plan: FunctionPlan,
-    export: ComponentExportIndex,
-}
-
-impl Tool {
-    /// The name made from the export's: `[a-z0-9_-]`, at most [`TOOL_NAME_BYTES_MAX`](crate::limits::TOOL_NAME_BYTES_MAX) bytes.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What it says about itself.
-    pub fn description(&self) -> &str {
-        &self.description
-    }
-
-    /// JSON Schema of the arguments: always an object.
-    pub fn input_schema(&self) -> &Value {
-        &self.input_schema
-    }
-
-    /// JSON Schema of `structuredContent`: an object with the one member `result`. None for a function without a result.
-    pub fn output_schema(&self) -> Option<&Value> {
-        self.output_schema.as_ref()
-    }
-
-    /// The plan between JSON text and component values.
-    pub fn plan(&self) -> &FunctionPlan {
-        &self.plan
-    }
-
-    pub(super) fn export(&self) -> &ComponentExportIndex {
-        &self.export
-    }
-}
-
-impl fmt::Debug for Tool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tool")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// An export that is not a tool, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// The export's name in the component.
-    pub export: String,
-    /// What stands in the way.
-    pub reason: String,
-}
-
 /// A component as loaded: immutable, digest-pinned. Calls in flight keep theirs alive when it is unloaded.
 pub struct Component {
     id: u64,
@@ -108,6 +50,8 @@ pub struct Component {
     starts_quickly: AtomicBool,
     tools: Vec<Tool>,
     skipped: Vec<Skipped>,
+    absent_imports: Vec<String>,
+    initial_memory_bytes: usize,
     instance_pre: InstancePre<State>,
 }
 
@@ -145,6 +89,16 @@ impl Component {
     /// The exports that are not tools.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
+    }
+
+    /// What it imports and this host does not offer: a call that comes to use one of these ends there.
+    pub fn absent_imports(&self) -> &[String] {
+        &self.absent_imports
+    }
+
+    /// Linear memory that an instance starts with, in bytes.
+    pub(super) fn initial_memory_bytes(&self) -> usize {
+        self.initial_memory_bytes
     }
 
     /// Whether an instance can be made within a slice, without waiting for anything.
@@ -238,7 +192,7 @@ impl LoadError {
             ),
             Self::Import(error) => (
                 error.clone(),
-                "this host offers WASI 0.2 without HTTP; `wasm-tools component wit FILE` lists what the component imports",
+                "this host offers WASI 0.2 and stands in for functions beyond it; `wasm-tools component wit FILE` lists what the component imports",
             ),
             Self::Instantiate(error) => (
                 error.clone(),
@@ -303,18 +257,18 @@ impl Runtime {
             return Err(LoadError::CoreModule);
         }
         let digest: [u8; 32] = Sha256::digest(bytes).into();
-        let mode = self.options.engine.mode(bytes.len());
-        let engine = self.engines.get(mode);
-        let compiled = self.compile(&digest, mode, engine, bytes)?;
+        let (mode, compiled) = self.compile(&digest, bytes)?;
+        let engine = compiled.engine();
         let has_imports = compiled.component_type().imports(engine).len() > 0;
+        let refused = |error: wasmtime::Error| LoadError::Import(format!("{error:#}"));
         let mut linker: Linker<State> = Linker::new(engine);
+        let mut absent_imports = Vec::new();
         if has_imports {
-            wasi::link(&mut linker).map_err(|error| LoadError::Import(format!("{error:#}")))?;
+            wasi::link(&mut linker).map_err(refused)?;
+            absent_imports = imports::stand_in(&mut linker, &compiled).map_err(refused)?;
         }
-        let instance_pre = linker
-            .instantiate_pre(&compiled)
-            .map_err(|error| LoadError::Import(format!("{error:#}")))?;
-        let (tools, skipped) = find_tools(&compiled, engine);
+        let instance_pre = linker.instantiate_pre(&compiled).map_err(refused)?;
+        let (tools, skipped) = tool::find(&compiled, engine);
         if tools.is_empty() {
             return Err(LoadError::NoTools(skipped));
         }
@@ -327,6 +281,8 @@ impl Runtime {
             starts_quickly: AtomicBool::new(false),
             tools,
             skipped,
+            absent_imports,
+            initial_memory_bytes: initial_memory_bytes(&compiled),
             instance_pre,
         };
         let component = Arc::new(component);
@@ -339,6 +295,13 @@ impl Runtime {
                 export = skip.export,
                 "not a tool: {}",
                 skip.reason
+            );
+        }
+        if !component.absent_imports.is_empty() {
+            tracing::warn!(
+                component = name,
+                "imports what this host does not offer; a call that uses it will fail: {}",
+                component.absent_imports.join(", ")
             );
         }
         Ok(component)
@@ -360,36 +323,62 @@ impl Runtime {
         }
     }
 
+    /// The component, compiled now or before, on the engine that suits its size and memory.
     fn compile(
         &self,
         digest: &[u8; 32],
-        mode: EngineMode,
-        engine: &Engine,
         bytes: &[u8],
-    ) -> Result<Compiled, LoadError> {
-        if let Some(cache) = &self.cache {
-            match cache.get(digest, engine, mode) {
-                Lookup::Found(compiled) => {
-                    self.hits.fetch_add(1, Ordering::Relaxed);
-                    return Ok(*compiled);
+    ) -> Result<(EngineMode, Compiled), LoadError> {
+        let first = self.options.engine.mode(bytes.len());
+        let engine = self.engine(first)?;
+        let compiled = match self.cached(digest, first, engine) {
+            Some(compiled) => compiled,
+            None => {
+                self.misses.fetch_add(1, Ordering::Relaxed);
+                // Reads the text format too.
+                let compiled =
+                    Compiled::new(engine, bytes).map_err(|error| compile_error(&error, bytes))?;
+                if let Some(cache) = &self.cache {
+                    cache.put(digest, engine, first, &compiled);
                 }
-                Lookup::Absent => {}
-                Lookup::Rejected => {
-                    self.rejected.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(
-                        "a compiled-code cache entry is not authentic; the component is compiled again"
-                    );
-                }
+                compiled
+            }
+        };
+        let mode = match self.options.engine {
+            EngineChoice::Always(mode) => mode,
+            EngineChoice::Auto => first.with_memory(initial_memory_bytes(&compiled)),
+        };
+        if mode == first {
+            return Ok((mode, compiled));
+        }
+        let moved = move_code(&compiled, self.engine(mode)?);
+        Ok((
+            mode,
+            moved.map_err(|error| LoadError::Compile(format!("{error:#}")))?,
+        ))
+    }
+
+    fn engine(&self, mode: EngineMode) -> Result<&Engine, LoadError> {
+        self.engines
+            .get(mode)
+            .map_err(|error| LoadError::Compile(format!("the {} engine: {error:#}", mode.as_str())))
+    }
+
+    fn cached(&self, digest: &[u8; 32], mode: EngineMode, engine: &Engine) -> Option<Compiled> {
+        match self.cache.as_ref()?.get(digest, engine, mode) {
+            Lookup::Found(compiled) => {
+                self.hits.fetch_add(1, Ordering::Relaxed);
+                Some(*compiled)
+            }
+            Lookup::Absent => None,
+            Lookup::Rejected => {
+                self.rejected.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(
+                    "a compiled-code cache entry is not authentic; the component is compiled again"
+                );
+                None
             }
         }
-        self.misses.fetch_add(1, Ordering::Relaxed);
-        // Reads the text format too.
-        let compiled =
-            Compiled::new(engine, bytes).map_err(|error| compile_error(&error, bytes))?;
-        if let Some(cache) = &self.cache {
-            cache.put(digest, engine, mode, &compiled);
-        }
-        Ok(compiled)
     }
 
     /// Makes instances on a worker, so that a component that cannot start is refused now, and not at its first call. Says
@@ -426,6 +415,29 @@ impl Runtime {
     }
 }
 
+/// Linear memory that an instance starts with; much, if that cannot be known.
+fn initial_memory_bytes(compiled: &Compiled) -> usize {
+    compiled
+        .resources_required()
+        .map_or(usize::MAX, |resources| {
+            let pages = resources.max_initial_memory_size.unwrap_or(0);
+            usize::try_from(pages)
+                .unwrap_or(usize::MAX)
+                .saturating_mul(WASM_PAGE_BYTES)
+        })
+}
+
+/// The same code on another engine of the same settings. It never leaves this process's memory: a key of the moment will do.
+fn move_code(compiled: &Compiled, engine: &Engine) -> wasmtime::Result<Compiled> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
+    let key = SealKey::new(key);
+    let entry = Sealed::seal(&key, b"", &compiled.serialize()?);
+    Sealed::open(&key, b"", entry)
+        .ok_or_else(|| wasmtime::Error::msg("compiled code changed in memory"))?
+        .component(engine)
+}
+
 fn compile_error(error: &wasmtime::Error, bytes: &[u8]) -> LoadError {
     let text = format!("{error:#}");
     if text.contains("a wasm module with a component parser")
@@ -436,78 +448,5 @@ fn compile_error(error: &wasmtime::Error, bytes: &[u8]) -> LoadError {
         LoadError::Compile(text)
     } else {
         LoadError::NotWasm(text)
-    }
-}
-
-fn find_tools(compiled: &Compiled, engine: &Engine) -> (Vec<Tool>, Vec<Skipped>) {
-    let mut found = Found {
-        compiled,
-        tools: Vec::new(),
-        skipped: Vec::new(),
-    };
-    let ty = compiled.component_type();
-    for (name, item) in ty.exports(engine) {
-        match item.ty {
-            ComponentItem::ComponentFunc(function) => found.function(None, name, &function),
-            ComponentItem::ComponentInstance(instance) => {
-                let interface = compiled.get_export_index(None, name);
-                for (inner, item) in instance.exports(engine) {
-                    if let (ComponentItem::ComponentFunc(function), Some(interface)) =
-                        (item.ty, &interface)
-                    {
-                        found.function(Some((name, interface)), inner, &function);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    (found.tools, found.skipped)
-}
-
-struct Found<'c> {
-    compiled: &'c Compiled,
-    tools: Vec<Tool>,
-    skipped: Vec<Skipped>,
-}
-
-impl Found<'_> {
-    fn function(
-        &mut self,
-        interface: Option<(&str, &ComponentExportIndex)>,
-        name: &str,
-        function: &ComponentFunc,
-    ) {
-        let export_name = interface.map_or_else(
-            || name.to_owned(),
-            |(interface, _)| format!("{interface}#{name}"),
-        );
-        let Some(export) = self
-            .compiled
-            .get_export_index(interface.map(|(_, index)| index), name)
-        else {
-            return;
-        };
-        let plan = match FunctionPlan::new(function) {
-            Ok(plan) => plan,
-            Err(reason) => {
-                return self.skipped.push(Skipped {
-                    export: export_name,
-                    reason: reason.to_string(),
-                });
-            }
-        };
-        let wanted = names::tool_name(interface.map(|(name, _)| name), name);
-        let tool_name = names::unused(wanted, |candidate| {
-            self.tools.iter().any(|tool| tool.name == candidate)
-        });
-        self.tools.push(Tool {
-            description: format!("Auto-generated schema for function '{name}'"),
-            input_schema: plan.input_schema(),
-            output_schema: plan.output_schema(),
-            name: tool_name,
-            plan,
-            export,
-        });
     }
 }

@@ -17,11 +17,14 @@
 mod cache;
 mod call;
 mod engine;
+mod imports;
 mod limits;
 mod load;
 mod mailbox;
 mod pool;
+mod pulse;
 mod runtime;
+mod tool;
 mod wasi;
 pub mod wit;
 mod worker;
@@ -31,7 +34,8 @@ mod tests;
 
 pub use call::{CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Started};
 pub use engine::{EngineChoice, EngineMode};
-pub use load::{Component, LoadError, Skipped, Tool};
+pub use load::{Component, LoadError};
 pub use mailbox::{Finished, Mailbox};
 pub use pool::{InstancePool, PoolStats};
 pub use runtime::{Runtime, RuntimeOptions, RuntimeStats};
+pub use tool::{Skipped, Tool};

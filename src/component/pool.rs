@@ -16,9 +16,11 @@ use crate::limits::{Limits, SHARD_SLICE_TICKS};
 use super::call::{
     CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Control, Failure, Started,
 };
-use super::load::{Component, Tool};
+use super::load::Component;
 use super::mailbox::Mailbox;
+use super::pulse::Beat;
 use super::runtime::Runtime;
+use super::tool::Tool;
 use super::wit::{self, Text, TextResult};
 use super::worker::{self, Lease, State, Work};
 
@@ -28,6 +30,10 @@ const USED_PART: usize = 16;
 
 /// Time that one [`InstancePool::maintain`] may take, whatever its budget: large components take a millisecond each.
 const MAINTAIN_NS_MAX: u64 = 300_000;
+
+/// Linear memory that the ready instances of one component on one shard may start with, together: a language runtime's few tens
+/// of megabytes each are not held by the dozen for calls that may not come.
+const READY_MEMORY_BYTES_MAX: usize = 128 << 20;
 
 /// How long a component may go without a call before its ready instances are halved in number.
 const IDLE_NS: u64 = 10_000_000_000;
@@ -62,6 +68,8 @@ pub struct PoolStats {
 pub struct InstancePool {
     runtime: Arc<Runtime>,
     mailbox: Arc<Mailbox>,
+    /// Keeps the epoch clock going while a guest runs on this thread.
+    beat: Beat,
     clock: quanta::Clock,
     /// A copy of its own: a count of references that all shards change would tie them together.
     limits: Arc<Limits>,
@@ -77,6 +85,8 @@ struct Shelf {
     component: Weak<Component>,
     ready: Vec<Lease>,
     target: usize,
+    /// What its memory allows; see [`READY_MEMORY_BYTES_MAX`].
+    ready_max: usize,
     /// Instances taken since the last maintenance.
     taken: usize,
     /// Clock reading of the last call.
@@ -124,6 +134,7 @@ impl InstancePool {
         Self {
             clock: runtime.clock.clone(),
             limits: Arc::new(Limits::clone(&runtime.limits)),
+            beat: runtime.traffic.pulse().beat(),
             runtime,
             mailbox,
             shelves: HashMap::default(),
@@ -156,6 +167,20 @@ impl InstancePool {
     /// Shape: `arguments` is the text of a JSON object; what is appended to `out` are the members of a `CallToolResult`, without
     /// the braces: `"content":[…],"structuredContent":{…}` or `"content":[…],"isError":true`.
     pub fn call(
+        &mut self,
+        component: &Arc<Component>,
+        tool_index: usize,
+        arguments: Option<&[u8]>,
+        call: CallContext,
+        out: &mut Vec<u8>,
+    ) -> Started {
+        self.beat.enter();
+        let started = self.start(component, tool_index, arguments, call, out);
+        self.beat.leave();
+        started
+    }
+
+    fn start(
         &mut self,
         component: &Arc<Component>,
         tool_index: usize,
@@ -259,10 +284,6 @@ impl InstancePool {
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one call, each used once"
-    )]
     fn call_text(
         &mut self,
         component: &Arc<Component>,
@@ -556,7 +577,8 @@ impl InstancePool {
                     .fetch_sub(shelf.ready.len(), Ordering::Relaxed);
                 return false;
             }
-            shelf.target = shelf.target.max(shelf.taken * 2).clamp(1, ready_max.max(1));
+            let ready_max = ready_max.min(shelf.ready_max).max(1);
+            shelf.target = shelf.target.max(shelf.taken * 2).clamp(1, ready_max);
             shelf.taken = 0;
             if runtime.clock.delta_as_nanos(shelf.used_at, now) > IDLE_NS {
                 shelf.used_at = now;
@@ -589,7 +611,10 @@ impl InstancePool {
             shelf.refills = false;
             return true;
         };
-        match make(&self.runtime, &component) {
+        self.beat.enter();
+        let made = make(&self.runtime, &component);
+        self.beat.leave();
+        match made {
             Some(lease) => {
                 shelf.ready.push(lease);
                 self.runtime.ready_total.fetch_add(1, Ordering::Relaxed);
@@ -629,6 +654,7 @@ impl Shelf {
             component: Arc::downgrade(component),
             ready: Vec::new(),
             target: 1,
+            ready_max: READY_MEMORY_BYTES_MAX / component.initial_memory_bytes().max(1),
             taken: 0,
             used_at: 0,
             refills: component.starts_quickly(),

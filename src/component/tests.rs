@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::limits::Limits;
 
+mod clock;
 mod guests;
 mod hostile;
 mod lifecycle;

@@ -17,8 +17,10 @@ use crate::limits::{Limits, SHARD_SLICE_TICKS};
 
 use super::call::{CallOutcome, CallReport, CallTimings, Control, Failure, Stop};
 use super::limits::Limiter;
-use super::load::{Component, Tool};
+use super::load::Component;
 use super::mailbox::{Finished, Mailbox};
+use super::pulse::{Look, Pulse};
+use super::tool::Tool;
 use super::wasi::Wasi;
 use super::wit;
 
@@ -75,6 +77,7 @@ pub(crate) struct Traffic {
     running: AtomicUsize,
     stopping: AtomicBool,
     stop: Notify,
+    pulse: Arc<Pulse>,
 }
 
 impl Traffic {
@@ -85,6 +88,7 @@ impl Traffic {
             running: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
+            pulse: Arc::default(),
         })
     }
 
@@ -107,9 +111,21 @@ impl Traffic {
         }
     }
 
-    /// Counts one task on the workers until the guard is dropped.
+    /// What keeps the epoch clock going.
+    pub(crate) fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    /// Whether a guest runs anywhere, or has run on a shard since the last look.
+    pub(crate) fn may_run_guests(&self, last: &mut Look) -> bool {
+        // In this order: a call that leaves its shard is counted here before its shard's beat ends.
+        self.pulse.has_beaten(last) || self.running.load(Ordering::SeqCst) > 0
+    }
+
+    /// Counts one task on the workers until the guard is dropped. The epoch clock runs as long.
     pub(crate) fn enter(self: &Arc<Self>) -> Running {
-        self.running.fetch_add(1, Ordering::AcqRel);
+        self.running.fetch_add(1, Ordering::SeqCst);
+        self.pulse.wake();
         Running {
             traffic: Arc::clone(self),
         }

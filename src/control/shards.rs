@@ -1,6 +1,7 @@
 //! The data plane in this process: its shards, what they share, and the components they serve.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::component::Runtime;
 use crate::error::Problem;
 use crate::mcp::HostRules;
-use crate::mem::ByteBudget;
+use crate::mem::{ByteBudget, give_back};
 use crate::metrics::{Extra, ShardMetrics};
 use crate::shard::{Message, ShardThread, Shared, Snapshot};
 use crate::tape::LogKey;
@@ -24,6 +25,10 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
 /// Sessions looked at in one second. At 100,000 sessions each is looked at every ten seconds.
 const SWEEP_BUDGET: usize = 10_000;
 
+/// Sessions and connections that must have gone, and be half of what there was, before freed memory is handed back: it costs
+/// a few milliseconds, and what is not handed back is used again.
+const GONE_COUNT_MIN: usize = 1_000;
+
 /// The shards of this process.
 pub struct Shards {
     shared: Arc<Shared>,
@@ -35,6 +40,8 @@ pub struct Shards {
     access_log: Option<LogKey>,
     shard_count: usize,
     started: Instant,
+    /// The most sessions and connections at once since memory was last handed back.
+    held_high: AtomicUsize,
 }
 
 impl Shards {
@@ -57,6 +64,7 @@ impl Shards {
             access_log,
             shard_count,
             started: Instant::now(),
+            held_high: AtomicUsize::new(0),
         }
     }
 
@@ -254,6 +262,16 @@ impl Plane for Shards {
         self.shared
             .sessions
             .sweep(self.shared.now_ms(), SWEEP_BUDGET);
+        let held = self.shared.sessions.counts().live + self.shared.connections.taken();
+        // Only control's thread comes here.
+        let high = self.held_high.load(Ordering::Relaxed).max(held);
+        let gone = high - held;
+        let hands_back = gone >= GONE_COUNT_MIN && gone >= high / 2;
+        self.held_high
+            .store(if hands_back { held } else { high }, Ordering::Relaxed);
+        if hands_back {
+            give_back();
+        }
     }
 
     fn drain(&self) {

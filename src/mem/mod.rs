@@ -13,6 +13,7 @@ mod output;
 mod sealed;
 mod shared_bytes;
 mod slab;
+mod trim;
 
 pub use arena::{Arena, ArenaFull, ArenaPool, PooledArena};
 pub use buffer_pool::{BufferPool, BufferPoolStats, ByteBudget, PoolBuffer, PoolExhausted};
@@ -20,3 +21,4 @@ pub use output::{OUTPUT_SEGMENTS_MAX, Output, OutputFull, Segment};
 pub use sealed::{SealKey, Sealed};
 pub use shared_bytes::SharedBytes;
 pub use slab::{Slab, SlabFull};
+pub use trim::give_back;

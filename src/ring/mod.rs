@@ -23,6 +23,7 @@ mod epoll;
 mod errno;
 mod group;
 mod kernel;
+mod priority;
 pub mod probe;
 mod readiness;
 pub mod sim;
@@ -44,6 +45,7 @@ pub use driver::{Driver, RingOptions};
 pub use epoll::{Epoll, EpollRing};
 pub use group::ReceiveBuffer;
 pub use kernel::{Event, Kernel, Operation};
+pub use priority::step_back;
 pub use sim::{Faults, SimClient, SimNetwork, SimRing};
 pub use uring::{Uring, UringRing};
 

@@ -48,6 +48,8 @@ pub use stdio::StdioServer;
 const SWEEP_PERIOD_MS: u64 = 250;
 /// A sweep is done in this many slices, so that no turn looks at all connections.
 const SWEEP_SLICES: u64 = 5;
+/// Time without anything to do after which a shard frees the buffers that it keeps at hand.
+const TRIM_IDLE_MS: u64 = 10_000;
 /// Instances made or disposed of in one idle moment.
 const MAINTAIN_IDLE: usize = 16;
 /// The same after a turn that had work.
@@ -78,6 +80,8 @@ pub struct Shard<R: Ring> {
     sweep_at_ms: u64,
     sweep_slice: u64,
     drain_until_ms: Option<u64>,
+    /// When there was last something to do; none: the buffers are freed since.
+    busy_ms: Option<u64>,
     catalog_generation: u64,
 }
 
@@ -96,6 +100,7 @@ impl<R: Ring> Shard<R> {
             sweep_at_ms: 0,
             sweep_slice: 0,
             drain_until_ms: None,
+            busy_ms: None,
             catalog_generation,
         }
     }
@@ -128,6 +133,13 @@ impl<R: Ring> Shard<R> {
         if busy {
             // A shard that is never idle still has to get rid of what it used.
             self.service.maintain(MAINTAIN_BUSY);
+            self.busy_ms = Some(now_ms);
+        } else if self
+            .busy_ms
+            .is_some_and(|busy_ms| now_ms >= busy_ms + TRIM_IDLE_MS)
+        {
+            self.busy_ms = None;
+            self.service.buffers.trim();
         }
         if self.drain_until_ms.is_some() && self.open_count == 0 {
             return Ok(Turn::Drained);

@@ -3,16 +3,17 @@
 use super::guests;
 use super::*;
 
-fn both_modes() -> [EngineChoice; 2] {
+fn all_modes() -> [EngineChoice; 3] {
     [
         EngineChoice::Always(EngineMode::Guarded),
         EngineChoice::Always(EngineMode::Unguarded),
+        EngineChoice::Always(EngineMode::Compact),
     ]
 }
 
-/// The guest fails with this outcome and a text that names `word`, in both engine modes, and the pool still serves.
+/// The guest fails with this outcome and a text that names `word`, in every engine mode, and the pool still serves.
 fn fails(guest: &str, outcome: CallOutcome, words: &[&str]) {
-    for engine in both_modes() {
+    for engine in all_modes() {
         let mut bench = Bench::with(small_limits(), engine);
         let component = bench.load(guest);
         let echo = bench.load(&guests::echo());
@@ -92,7 +93,7 @@ fn a_trap_names_itself() {
 }
 
 #[test]
-fn an_access_out_of_bounds_traps_in_both_modes() {
+fn an_access_out_of_bounds_traps_in_all_modes() {
     for address in ["65536", "16777216", "-1", "2147483647"] {
         fails(
             &guests::text_tool(&format!("(i32.load (i32.const {address}))")),

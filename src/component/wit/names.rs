@@ -7,16 +7,18 @@ use crate::limits::TOOL_NAME_BYTES_MAX;
 /// Characters of a digest that keep shortened names apart.
 const SUFFIX_BYTES: usize = 8;
 
-/// The tool's name of a function, exported directly or by an interface: lower case, `[a-z0-9_-]`, parts joined by `_`.
+/// The tool's name of a function, exported directly or by instances: lower case, `[a-z0-9_-]`, parts joined by `_`.
 ///
-/// Shape: (`Some("local:time-server/time")`, `"get-current-time"`) → `"local_time-server_time_get-current-time"`.
-pub fn tool_name(interface: Option<&str>, function: &str) -> String {
+/// Shape: `path` are the names of the instances from the outermost one, and the function's own last:
+/// `["local:time-server/time", "get-current-time"]` → `"local_time-server_time_get-current-time"`.
+pub fn tool_name(path: &[impl AsRef<str>]) -> String {
     let mut name = String::new();
-    if let Some(interface) = interface {
-        normalise(interface, &mut name);
-        name.push('_');
+    for (index, part) in path.iter().enumerate() {
+        if index > 0 {
+            name.push('_');
+        }
+        normalise(part.as_ref(), &mut name);
     }
-    normalise(function, &mut name);
     shortened(name)
 }
 
@@ -66,24 +68,25 @@ mod tests {
 
     #[test]
     fn names_are_those_of_wassette() {
-        assert_eq!(tool_name(None, "fetch"), "fetch");
+        assert_eq!(tool_name(&["fetch"]), "fetch");
         assert_eq!(
-            tool_name(Some("local:time-server/time"), "get-current-time"),
+            tool_name(&["local:time-server/time", "get-current-time"]),
             "local_time-server_time_get-current-time"
         );
-        assert_eq!(tool_name(Some("wasi:x/y@0.2.0"), "f"), "wasi_x_y_0_2_0_f");
-        assert_eq!(tool_name(None, "[method]r.f"), "_method_r_f");
+        assert_eq!(tool_name(&["wasi:x/y@0.2.0", "f"]), "wasi_x_y_0_2_0_f");
+        assert_eq!(tool_name(&["[method]r.f"]), "_method_r_f");
+        assert_eq!(tool_name(&["test", "simple", "text"]), "test_simple_text");
     }
 
     #[test]
     fn no_name_panics_and_none_is_too_long() {
         let long = "x".repeat(500);
-        let first = tool_name(Some(&long), "a");
-        let second = tool_name(Some(&long), "b");
+        let first = tool_name(&[long.as_str(), "a"]);
+        let second = tool_name(&[long.as_str(), "b"]);
         assert_eq!(first.len(), TOOL_NAME_BYTES_MAX);
         assert_ne!(first, second, "the digest keeps shortened names apart");
-        assert_eq!(tool_name(None, ""), "_");
-        assert_eq!(tool_name(None, "Ünï😀"), "_n__");
+        assert_eq!(tool_name(&[""]), "_");
+        assert_eq!(tool_name(&["Ünï😀"]), "_n__");
     }
 
     #[test]
