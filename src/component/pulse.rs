@@ -91,6 +91,12 @@ impl Pulse {
         }
         self.parked.store(false, Ordering::SeqCst);
     }
+
+    /// Whether the clock stands still.
+    #[cfg(test)]
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked.load(Ordering::SeqCst)
+    }
 }
 
 impl Beat {

@@ -33,11 +33,3 @@ fn a_guest_that_starts_while_the_clock_parks_is_still_interrupted() {
         assert_eq!(outcome, CallOutcome::Deadline);
     }
 }
-
-#[test]
-fn a_component_that_spins_at_its_start_wakes_the_clock_too() {
-    let bench = Bench::new();
-    wait_until_parked(&bench);
-    let spins = "(component (core module $m (func $f (loop (br 0))) (start $f)) (core instance (instantiate $m)))";
-    assert!(bench.runtime.load("spins", spins.as_bytes()).is_err());
-}
