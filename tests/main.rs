@@ -15,3 +15,4 @@ mod legacy;
 mod lifecycle;
 mod modern;
 mod regressions;
+mod scale;
