@@ -50,6 +50,9 @@ pub const SHARD_SLICE_TICKS: u64 = 2;
 /// Granularity of a shard's timers: a deadline is met at most this much late.
 pub const TIMER_TICK: Duration = Duration::from_millis(50);
 
+/// A guest that prints this many times `print_bytes_max` in one call is not talkative but flooding, and its call ends.
+pub const PRINT_FLOOD_FACTOR: usize = 16;
+
 /// Bounds that an operator may set. `Default` gives the shipped values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -97,7 +100,8 @@ pub struct Limits {
     pub stack_bytes_max: usize,
     /// Bytes of one tool's encoded result.
     pub output_bytes_max: usize,
-    /// Bytes a guest may print to stdout and stderr in one call before the rest is counted and dropped.
+    /// Bytes a guest may print to stdout and stderr in one call before the rest is dropped; at
+    /// [`PRINT_FLOOD_FACTOR`] times as much the call ends.
     pub print_bytes_max: usize,
     /// Bytes one host call may allocate on behalf of a guest.
     pub hostcall_bytes_max: usize,

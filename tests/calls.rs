@@ -76,7 +76,7 @@ fn a_guest_stops_when_its_client_is_gone() {
     appliance.eventually("the call is stopped", || {
         appliance.metric("margay_tool_calls_total", "cancelled") == 1.0
             && appliance.metric("margay_requests_in_flight", "") == 0.0
-            && appliance.metric("margay_instances_leased", "") == 0.0
+            && appliance.metric("margay_calls_away", "") == 0.0
     });
 }
 

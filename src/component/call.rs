@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use wasmtime::Trap;
 
-use crate::limits::Limits;
+use crate::limits::{Limits, PRINT_FLOOD_FACTOR};
 use crate::wire::json;
 
 use super::limits::Refused;
@@ -244,6 +244,15 @@ impl Failure {
                 Stop::Cancelled => Self::cancelled(),
                 Stop::Deadline => Self::deadline(limits),
             };
+        }
+        if error.downcast_ref::<wasi::Flood>().is_some() {
+            return Self::new(
+                CallOutcome::Output,
+                format!(
+                    "the tool printed more than {PRINT_FLOOD_FACTOR} times limits.print_bytes_max ({} bytes) and was stopped: make it print less, or raise the limit",
+                    limits.print_bytes_max
+                ),
+            );
         }
         if let Some(exited) = wasi::exited(error) {
             return Self::new(CallOutcome::Exited, exited.to_string());

@@ -16,10 +16,10 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::bindings::io::poll::{Host as PollHost, HostPollable};
-use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
-use crate::limits::Limits;
+use crate::limits::{Limits, PRINT_FLOOD_FACTOR};
 
 use super::call::Stop;
 use super::worker::State;
@@ -147,6 +147,10 @@ struct Print {
 }
 
 impl Print {
+    fn is_flood(&self) -> bool {
+        self.printed.load(Ordering::Relaxed) > self.bytes_max.saturating_mul(PRINT_FLOOD_FACTOR)
+    }
+
     fn write_text(&self, bytes: &[u8]) {
         let before = self.printed.fetch_add(bytes.len(), Ordering::Relaxed);
         let room = self.bytes_max.saturating_sub(before);
@@ -169,6 +173,18 @@ impl Print {
     }
 }
 
+/// The guest printed far more than a call may.
+#[derive(Debug)]
+pub(crate) struct Flood;
+
+impl fmt::Display for Flood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the tool printed without end")
+    }
+}
+
+impl std::error::Error for Flood {}
+
 impl IsTerminal for Print {
     fn is_terminal(&self) -> bool {
         false
@@ -188,6 +204,9 @@ impl StdoutStream for Print {
 impl OutputStream for Print {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.write_text(&bytes);
+        if self.is_flood() {
+            return Err(StreamError::Trap(wasmtime::Error::new(Flood)));
+        }
         Ok(())
     }
 

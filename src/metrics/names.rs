@@ -135,6 +135,5 @@ metrics! {
         BufferBytes = "buffer_pool_bytes", "Bytes held by the buffer pools.";
         ArenaBytesHigh = "arena_bytes_high", "Most bytes that one request took from its arena.";
         InstancesReady = "instances_ready", "Pre-instantiated component instances that stand ready.";
-        InstancesLeased = "instances_leased", "Component instances serving a call.";
     }
 }
