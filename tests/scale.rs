@@ -34,7 +34,8 @@ fn idle_connections_hold_no_buffer_and_their_descriptors_come_home() {
     }
     drop(clients);
     appliance.eventually("all descriptors come home", || {
-        open_files(&appliance) == before
+        // The scrape above may still have had its own open when they were counted.
+        open_files(&appliance) <= before
     });
 }
 
