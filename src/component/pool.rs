@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -76,13 +76,16 @@ pub struct InstancePool {
     shelves: HashMap<u64, Shelf, BuildHasherDefault<IdHasher>>,
     used: Vec<Lease>,
     used_max: usize,
+    /// Ready instances of all shelves.
+    ready_count: usize,
     scratch: Vec<u8>,
     stats: PoolStats,
 }
 
 /// One component's instances.
 struct Shelf {
-    component: Weak<Component>,
+    /// Kept alive from here, so that a refill counts no reference that all shards share.
+    component: Arc<Component>,
     ready: Vec<Lease>,
     target: usize,
     /// What its memory allows; see [`READY_MEMORY_BYTES_MAX`].
@@ -93,6 +96,8 @@ struct Shelf {
     used_at: u64,
     /// Whether instances can be made on this thread.
     refills: bool,
+    /// Whether the catalogue in force has the component. One that it has not is let go once its last call is a while ago.
+    followed: bool,
     tools: Vec<Pace>,
 }
 
@@ -131,6 +136,7 @@ enum Ended {
 impl InstancePool {
     pub(super) fn new(runtime: Arc<Runtime>, mailbox: Arc<Mailbox>) -> Self {
         let used_max = (runtime.limits.instance_count_max / USED_PART).clamp(1, USED_MAX);
+        runtime.pool_count.fetch_add(1, Ordering::Relaxed);
         Self {
             clock: runtime.clock.clone(),
             limits: Arc::new(Limits::clone(&runtime.limits)),
@@ -140,6 +146,7 @@ impl InstancePool {
             shelves: HashMap::default(),
             used: Vec::with_capacity(USED_MAX),
             used_max,
+            ready_count: 0,
             scratch: Vec::new(),
             stats: PoolStats::default(),
         }
@@ -147,19 +154,12 @@ impl InstancePool {
 
     /// Learns which components there are: gives up the instances of all others, and will have one of each ready.
     pub fn follow(&mut self, components: &[Arc<Component>]) {
-        let runtime = Arc::clone(&self.runtime);
-        self.shelves.retain(|id, shelf| {
-            let stays = components.iter().any(|component| component.id() == *id);
-            if !stays {
-                runtime
-                    .ready_total
-                    .fetch_sub(shelf.ready.len() + shelf.taken, Ordering::Relaxed);
-            }
-            stays
-        });
+        self.shelves
+            .retain(|id, _| components.iter().any(|component| component.id() == *id));
         for component in components {
-            self.shelf(component);
+            self.shelf(component).followed = true;
         }
+        self.count_ready();
     }
 
     /// Calls a tool. It either ends here, or goes on elsewhere.
@@ -246,7 +246,7 @@ impl InstancePool {
     /// The counters as they are now.
     pub fn stats(&self) -> PoolStats {
         PoolStats {
-            ready: self.shelves.values().map(|shelf| shelf.ready.len()).sum(),
+            ready: self.ready_count,
             used: self.used.len(),
             ..self.stats
         }
@@ -402,14 +402,14 @@ impl InstancePool {
     fn take_ready(&mut self, component: &Arc<Component>) -> Option<Lease> {
         let shelf = self.shelf(component);
         let lease = shelf.ready.pop();
-        shelf.taken += usize::from(lease.is_some());
-        match lease.is_some() {
-            true => self.stats.calls_ready += 1,
-            false => {
-                // Demand that was not met counts double.
-                self.shelf(component).target += 1;
-                self.stats.calls_fresh += 1;
-            }
+        if lease.is_some() {
+            shelf.taken += 1;
+            self.ready_count -= 1;
+            self.stats.calls_ready += 1;
+        } else {
+            // Demand that was not met counts double.
+            shelf.target += 1;
+            self.stats.calls_fresh += 1;
         }
         lease
     }
@@ -444,17 +444,18 @@ impl InstancePool {
     /// Frees every instance of this shard that serves nobody, but for one component's.
     fn give_up_idle(&mut self, except: u64) {
         self.used.clear();
-        let runtime = Arc::clone(&self.runtime);
         for (id, shelf) in &mut self.shelves {
             if *id != except {
-                runtime
-                    .ready_total
-                    .fetch_sub(shelf.ready.len() + shelf.taken, Ordering::Relaxed);
                 shelf.ready.clear();
                 shelf.taken = 0;
                 shelf.target = 0;
             }
         }
+        self.count_ready();
+    }
+
+    fn count_ready(&mut self) {
+        self.ready_count = self.shelves.values().map(|shelf| shelf.ready.len()).sum();
     }
 
     fn put_used(&mut self, lease: Lease) {
@@ -565,38 +566,32 @@ impl InstancePool {
 
     /// Adapts each component's number of ready instances to the demand since the last time.
     fn settle(&mut self, now: u64) {
-        let runtime = Arc::clone(&self.runtime);
-        let ready_max = runtime.limits.instance_ready_max;
+        let (clock, ready_max) = (&self.clock, self.limits.instance_ready_max);
+        let ready_count = &mut self.ready_count;
         self.shelves.retain(|_, shelf| {
-            runtime
-                .ready_total
-                .fetch_sub(shelf.taken, Ordering::Relaxed);
-            if shelf.component.strong_count() == 0 {
-                runtime
-                    .ready_total
-                    .fetch_sub(shelf.ready.len(), Ordering::Relaxed);
-                return false;
-            }
             let ready_max = ready_max.min(shelf.ready_max).max(1);
             shelf.target = shelf.target.max(shelf.taken * 2).clamp(1, ready_max);
             shelf.taken = 0;
-            if runtime.clock.delta_as_nanos(shelf.used_at, now) > IDLE_NS {
+            if clock.delta_as_nanos(shelf.used_at, now) > IDLE_NS {
+                if !shelf.followed {
+                    *ready_count -= shelf.ready.len();
+                    return false;
+                }
                 shelf.used_at = now;
                 shelf.target = (shelf.target / 2).max(1);
             }
-            let surplus = shelf.ready.len().saturating_sub(shelf.target);
+            *ready_count -= shelf.ready.len().saturating_sub(shelf.target);
             shelf.ready.truncate(shelf.target);
-            runtime.ready_total.fetch_sub(surplus, Ordering::Relaxed);
             true
         });
     }
 
     /// Makes one instance for the component that lacks most; false when none lacks any.
     fn refill_one(&mut self) -> bool {
-        // At most half of the slots may be taken by instances that serve nobody.
-        if self.runtime.ready_total.load(Ordering::Relaxed)
-            >= self.runtime.limits.instance_count_max / 2
-        {
+        // At most half of the slots may be taken by instances that serve nobody. Each pool has its part of them: one count that all
+        // pools change with each call would tie their threads together.
+        let pool_count = self.runtime.pool_count.load(Ordering::Relaxed).max(1);
+        if self.ready_count >= (self.limits.instance_count_max / 2 / pool_count).max(1) {
             return false;
         }
         let Some(shelf) = self
@@ -607,22 +602,18 @@ impl InstancePool {
         else {
             return false;
         };
-        let Some(component) = shelf.component.upgrade() else {
-            shelf.refills = false;
-            return true;
-        };
         self.beat.enter();
-        let made = make(&self.runtime, &component);
+        let made = make(&self.runtime, &self.limits, &shelf.component);
         self.beat.leave();
         match made {
             Some(lease) => {
                 shelf.ready.push(lease);
-                self.runtime.ready_total.fetch_add(1, Ordering::Relaxed);
+                self.ready_count += 1;
             }
             // It is not quick after all, or there is no slot: its calls make their own.
             None => {
                 shelf.target = shelf.ready.len();
-                shelf.refills = component.starts_quickly();
+                shelf.refills = shelf.component.starts_quickly();
             }
         }
         true
@@ -631,12 +622,7 @@ impl InstancePool {
 
 impl Drop for InstancePool {
     fn drop(&mut self) {
-        let held: usize = self
-            .shelves
-            .values()
-            .map(|shelf| shelf.ready.len() + shelf.taken)
-            .sum();
-        self.runtime.ready_total.fetch_sub(held, Ordering::Relaxed);
+        self.runtime.pool_count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -651,13 +637,14 @@ impl fmt::Debug for InstancePool {
 impl Shelf {
     fn new(component: &Arc<Component>) -> Self {
         Self {
-            component: Arc::downgrade(component),
+            component: Arc::clone(component),
             ready: Vec::new(),
             target: 1,
             ready_max: READY_MEMORY_BYTES_MAX / component.initial_memory_bytes().max(1),
             taken: 0,
             used_at: 0,
             refills: component.starts_quickly(),
+            followed: false,
             tools: vec![Pace::default(); component.tools().len()],
         }
     }
@@ -679,15 +666,15 @@ fn ended_by(error: &wasmtime::Error, lease: &Lease, limits: &Limits) -> Ended {
 }
 
 /// Makes an instance ahead of its call.
-fn make(runtime: &Arc<Runtime>, component: &Arc<Component>) -> Option<Lease> {
+fn make(runtime: &Runtime, limits: &Arc<Limits>, component: &Arc<Component>) -> Option<Lease> {
     if !component.has_imports() {
-        let mut store = worker::store(component, &runtime.limits);
+        let mut store = worker::store(component, limits);
         let instance = component.instance_pre().instantiate(&mut store).ok()?;
         return Some(Lease { store, instance });
     }
     let (component, limits, traffic) = (
         Arc::clone(component),
-        Arc::clone(&runtime.limits),
+        Arc::clone(limits),
         Arc::clone(&runtime.traffic),
     );
     let control = Control::new(std::time::Instant::now() + START_DEADLINE);

@@ -57,8 +57,8 @@ pub struct Runtime {
     pub(super) misses: AtomicU64,
     pub(super) rejected: AtomicU64,
     pub(super) component_ids: AtomicU64,
-    /// Ready instances on all shards; each pool settles its part at its maintenance.
-    pub(super) ready_total: AtomicUsize,
+    /// Instance pools, one a shard: what may be kept ready is divided among them.
+    pub(super) pool_count: AtomicUsize,
     workers: Option<tokio::runtime::Runtime>,
     _ticker: Ticker,
 }
@@ -109,7 +109,7 @@ impl Runtime {
             misses: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             component_ids: AtomicU64::new(0),
-            ready_total: AtomicUsize::new(0),
+            pool_count: AtomicUsize::new(0),
             workers: Some(workers),
             _ticker: ticker,
         }))
