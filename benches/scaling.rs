@@ -193,6 +193,7 @@ fn main() {
     ] {
         let options = RuntimeOptions {
             worker_count: 1,
+            shard_count: 2,
             engine,
             ..RuntimeOptions::default()
         };

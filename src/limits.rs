@@ -107,7 +107,7 @@ pub struct Limits {
     pub hostcall_bytes_max: usize,
     /// Resource handles one call may hold.
     pub handle_count_max: usize,
-    /// Component instances alive at one time in the whole process, per engine.
+    /// Component instances alive at one time in the whole process, for each engine mode. Small components' are divided among the shards.
     pub instance_count_max: usize,
     /// Pre-instantiated instances kept ready for one component on one shard.
     pub instance_ready_max: usize,

@@ -6,7 +6,8 @@
 //! giving its pages back to the kernel takes the same lock: so pages stay, and either all of a small memory is overwritten, or
 //! the kernel is asked which pages of a larger one were touched.
 //!
-//! The mode is part of an instance's whole life, so there is one engine for each, made when the first component needs it.
+//! The mode is part of an instance's whole life, so there is one engine for each, made when the first component needs it; and
+//! each shard has its own, but for large components: see [`placed`](super::placed).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -115,17 +116,20 @@ impl EngineChoice {
 /// The engines, each made at its first use: reserving a pool's address space is most of a start.
 pub(crate) struct Engines {
     limits: Limits,
-    made: [OnceLock<Engine>; 3],
+    /// By place: a shard's number.
+    made: Vec<[OnceLock<Engine>; 3]>,
 }
 
 impl Engines {
     /// Makes the engine that small components need, so that an unfit host is found out at once.
-    pub(crate) fn new(limits: &Limits) -> Result<Arc<Self>, Problem> {
+    pub(crate) fn new(limits: &Limits, place_count: usize) -> Result<Arc<Self>, Problem> {
         let engines = Arc::new(Self {
             limits: limits.clone(),
-            made: Default::default(),
+            made: (0..place_count.max(1))
+                .map(|_| Default::default())
+                .collect(),
         });
-        engines.get(EngineMode::Compact).map_err(|error| {
+        engines.get(EngineMode::Compact, 0).map_err(|error| {
             Problem::operator(
                 exit::HOST,
                 "WebAssembly engine",
@@ -137,24 +141,43 @@ impl Engines {
         Ok(engines)
     }
 
-    pub(crate) fn get(&self, mode: EngineMode) -> wasmtime::Result<&Engine> {
-        let slot = &self.made[mode as usize];
+    /// The engine of a mode at one place; those of language runtimes are all the first place's.
+    pub(crate) fn get(&self, mode: EngineMode, place: usize) -> wasmtime::Result<&Engine> {
+        let place_count = self.place_count(mode);
+        let slot = &self.made[place % place_count][mode as usize];
         if let Some(engine) = slot.get() {
             return Ok(engine);
         }
         // Two loads may both make one; the loser's is dropped unused.
-        let engine = engine(&self.limits, mode)?;
+        let count = self.limits.instance_count_max.div_ceil(place_count);
+        let engine = engine(&self.limits, mode, count)?;
         Ok(slot.get_or_init(|| engine))
     }
 
+    /// Places at which a mode has engines of its own.
+    pub(crate) fn place_count(&self, mode: EngineMode) -> usize {
+        match mode {
+            EngineMode::Guarded => 1,
+            EngineMode::Unguarded | EngineMode::Compact => self.made.len(),
+        }
+    }
+
+    /// All engines of a mode, by place.
+    pub(crate) fn all(&self, mode: EngineMode) -> wasmtime::Result<Vec<&Engine>> {
+        (0..self.place_count(mode))
+            .map(|place| self.get(mode, place))
+            .collect()
+    }
+
     fn tick(&self) {
-        for engine in self.made.iter().filter_map(OnceLock::get) {
+        for engine in self.made.iter().flatten().filter_map(OnceLock::get) {
             engine.increment_epoch();
         }
     }
 }
 
-fn engine(limits: &Limits, mode: EngineMode) -> wasmtime::Result<Engine> {
+/// An engine with slots for this many instances.
+fn engine(limits: &Limits, mode: EngineMode, instance_count: usize) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config.strategy(wasmtime::Strategy::Cranelift);
     config.wasm_component_model(true);
@@ -182,12 +205,16 @@ fn engine(limits: &Limits, mode: EngineMode) -> wasmtime::Result<Engine> {
         config.memory_reservation_for_growth(0);
         config.guard_before_linear_memory(false);
     }
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, mode)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
+        limits,
+        mode,
+        instance_count,
+    )));
     Engine::new(&config)
 }
 
-fn pool(limits: &Limits, mode: EngineMode) -> PoolingAllocationConfig {
-    let count = u32::try_from(limits.instance_count_max)
+fn pool(limits: &Limits, mode: EngineMode, instance_count: usize) -> PoolingAllocationConfig {
+    let count = u32::try_from(instance_count)
         .unwrap_or(u32::MAX / 32)
         .clamp(1, u32::MAX / 32);
     let mut pool = PoolingAllocationConfig::new();

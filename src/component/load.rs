@@ -8,20 +8,18 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
-use wasmtime::component::{Component as Compiled, InstancePre, Linker};
+use wasmtime::component::Component as Compiled;
 
 use crate::error::{Problem, exit};
 use crate::limits::EPOCH_TICK;
-use crate::mem::{SealKey, Sealed};
 
 use super::cache::{Lookup, hex};
 use super::call::Control;
 use super::engine::{EngineChoice, EngineMode, WASM_PAGE_BYTES};
-use super::imports;
+use super::placed::{Placed, has_imports, spread};
 use super::runtime::Runtime;
 use super::tool::{self, Skipped, Tool};
-use super::wasi;
-use super::worker::{self, State};
+use super::worker;
 
 /// How long a component may take to instantiate when it is loaded.
 const TRIAL_DEADLINE: Duration = Duration::from_secs(10);
@@ -52,7 +50,8 @@ pub struct Component {
     skipped: Vec<Skipped>,
     absent_imports: Vec<String>,
     initial_memory_bytes: usize,
-    instance_pre: InstancePre<State>,
+    /// One for each place that has an engine of the mode.
+    copies: Vec<Placed>,
 }
 
 impl Component {
@@ -114,12 +113,9 @@ impl Component {
         &self.name
     }
 
-    pub(super) fn instance_pre(&self) -> &InstancePre<State> {
-        &self.instance_pre
-    }
-
-    pub(super) fn engine(&self) -> &Engine {
-        self.instance_pre.engine()
+    /// Its copy for the shard at `place`.
+    pub(super) fn at(&self, place: usize) -> &Placed {
+        &self.copies[place % self.copies.len()]
     }
 }
 
@@ -258,17 +254,10 @@ impl Runtime {
         }
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         let (mode, compiled) = self.compile(&digest, bytes)?;
-        let engine = compiled.engine();
-        let has_imports = compiled.component_type().imports(engine).len() > 0;
-        let refused = |error: wasmtime::Error| LoadError::Import(format!("{error:#}"));
-        let mut linker: Linker<State> = Linker::new(engine);
-        let mut absent_imports = Vec::new();
-        if has_imports {
-            wasi::link(&mut linker).map_err(refused)?;
-            absent_imports = imports::stand_in(&mut linker, &compiled).map_err(refused)?;
-        }
-        let instance_pre = linker.instantiate_pre(&compiled).map_err(refused)?;
-        let (tools, skipped) = tool::find(&compiled, engine);
+        let has_imports = has_imports(&compiled);
+        let initial_memory_bytes = initial_memory_bytes(&compiled);
+        let (tools, skipped) = tool::find(&compiled, compiled.engine());
+        let (copies, absent_imports) = self.place(mode, compiled, &tools)?;
         if tools.is_empty() {
             return Err(LoadError::NoTools(skipped));
         }
@@ -282,8 +271,8 @@ impl Runtime {
             tools,
             skipped,
             absent_imports,
-            initial_memory_bytes: initial_memory_bytes(&compiled),
-            instance_pre,
+            initial_memory_bytes,
+            copies,
         };
         let component = Arc::new(component);
         component
@@ -348,19 +337,33 @@ impl Runtime {
             EngineChoice::Always(mode) => mode,
             EngineChoice::Auto => first.with_memory(initial_memory_bytes(&compiled)),
         };
-        if mode == first {
-            return Ok((mode, compiled));
+        Ok((mode, compiled))
+    }
+
+    /// Copies for every place that has an engine of the mode, and what the component imports in vain.
+    fn place(
+        &self,
+        mode: EngineMode,
+        compiled: Compiled,
+        tools: &[Tool],
+    ) -> Result<(Vec<Placed>, Vec<String>), LoadError> {
+        let failed = |error: wasmtime::Error| {
+            LoadError::Compile(format!("the {} engine: {error:#}", mode.as_str()))
+        };
+        let engines = self.engines.all(mode).map_err(failed)?;
+        let mut absent_imports = Vec::new();
+        let mut copies = Vec::with_capacity(engines.len());
+        for compiled in spread(compiled, &engines).map_err(failed)? {
+            let (placed, absent) = Placed::link(&compiled, tools)?;
+            absent_imports = absent;
+            copies.push(placed);
         }
-        let moved = move_code(&compiled, self.engine(mode)?);
-        Ok((
-            mode,
-            moved.map_err(|error| LoadError::Compile(format!("{error:#}")))?,
-        ))
+        Ok((copies, absent_imports))
     }
 
     fn engine(&self, mode: EngineMode) -> Result<&Engine, LoadError> {
         self.engines
-            .get(mode)
+            .get(mode, 0)
             .map_err(|error| LoadError::Compile(format!("the {} engine: {error:#}", mode.as_str())))
     }
 
@@ -396,7 +399,7 @@ impl Runtime {
             for _ in 0..TRIALS {
                 let started = Instant::now();
                 let control = Control::new(started + TRIAL_DEADLINE);
-                let lease = worker::instantiate(&component, &limits, &traffic, &control).await;
+                let lease = worker::instantiate(&component, 0, &limits, &traffic, &control).await;
                 result = lease.map(|_| started.elapsed() < EPOCH_TICK);
                 if !matches!(result, Ok(false)) {
                     break;
@@ -425,17 +428,6 @@ fn initial_memory_bytes(compiled: &Compiled) -> usize {
                 .unwrap_or(usize::MAX)
                 .saturating_mul(WASM_PAGE_BYTES)
         })
-}
-
-/// The same code on another engine of the same settings. It never leaves this process's memory: a key of the moment will do.
-fn move_code(compiled: &Compiled, engine: &Engine) -> wasmtime::Result<Compiled> {
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
-    let key = SealKey::new(key);
-    let entry = Sealed::seal(&key, b"", &compiled.serialize()?);
-    Sealed::open(&key, b"", entry)
-        .ok_or_else(|| wasmtime::Error::msg("compiled code changed in memory"))?
-        .component(engine)
 }
 
 fn compile_error(error: &wasmtime::Error, bytes: &[u8]) -> LoadError {

@@ -21,6 +21,7 @@ mod imports;
 mod limits;
 mod load;
 mod mailbox;
+mod placed;
 mod pool;
 mod pulse;
 mod runtime;

@@ -20,7 +20,6 @@ use super::load::Component;
 use super::mailbox::Mailbox;
 use super::pulse::Beat;
 use super::runtime::Runtime;
-use super::tool::Tool;
 use super::wit::{self, Text, TextResult};
 use super::worker::{self, Lease, State, Work};
 
@@ -73,6 +72,8 @@ pub struct InstancePool {
     clock: quanta::Clock,
     /// A copy of its own: a count of references that all shards change would tie them together.
     limits: Arc<Limits>,
+    /// Which of the components' copies are this shard's.
+    place: usize,
     shelves: HashMap<u64, Shelf, BuildHasherDefault<IdHasher>>,
     used: Vec<Lease>,
     used_max: usize,
@@ -136,6 +137,7 @@ enum Ended {
 impl InstancePool {
     pub(super) fn new(runtime: Arc<Runtime>, mailbox: Arc<Mailbox>) -> Self {
         let used_max = (runtime.limits.instance_count_max / USED_PART).clamp(1, USED_MAX);
+        let place = runtime.pools_made.fetch_add(1, Ordering::Relaxed);
         runtime.pool_count.fetch_add(1, Ordering::Relaxed);
         Self {
             clock: runtime.clock.clone(),
@@ -143,6 +145,7 @@ impl InstancePool {
             beat: runtime.traffic.pulse().beat(),
             runtime,
             mailbox,
+            place,
             shelves: HashMap::default(),
             used: Vec::with_capacity(USED_MAX),
             used_max,
@@ -275,25 +278,33 @@ impl InstancePool {
         match tool.plan().text() {
             Some(text) => {
                 let mut scratch = std::mem::take(&mut self.scratch);
-                let ended =
-                    self.call_text(component, tool, text, arguments, &mut scratch, timings, out);
+                let ended = self.call_text(
+                    component,
+                    tool_index,
+                    text,
+                    arguments,
+                    &mut scratch,
+                    timings,
+                    out,
+                );
                 self.scratch = scratch;
                 ended
             }
-            None => self.call_values(component, tool, arguments, timings, out),
+            None => self.call_values(component, tool_index, arguments, timings, out),
         }
     }
 
     fn call_text(
         &mut self,
         component: &Arc<Component>,
-        tool: &Tool,
+        tool_index: usize,
         text: Text,
         arguments: &[u8],
         scratch: &mut Vec<u8>,
         timings: &mut CallTimings,
         out: &mut Vec<u8>,
     ) -> Ended {
+        let tool = component.tool(tool_index);
         let (clock, limits) = (self.clock.clone(), Arc::clone(&self.limits));
         let started = clock.raw();
         let params = match tool
@@ -309,7 +320,7 @@ impl InstancePool {
             }
         };
         let decoded = clock.raw();
-        let (mut lease, function) = match self.take(component, tool) {
+        let (mut lease, function) = match self.take(component, tool_index) {
             Ok(taken) => taken,
             Err(ended) => return ended,
         };
@@ -341,11 +352,12 @@ impl InstancePool {
     fn call_values(
         &mut self,
         component: &Arc<Component>,
-        tool: &Tool,
+        tool_index: usize,
         arguments: &[u8],
         timings: &mut CallTimings,
         out: &mut Vec<u8>,
     ) -> Ended {
+        let tool = component.tool(tool_index);
         let (clock, limits) = (self.clock.clone(), Arc::clone(&self.limits));
         let started = clock.raw();
         let params = match tool.plan().decode(arguments, limits.json_depth_max) {
@@ -358,7 +370,7 @@ impl InstancePool {
             }
         };
         let decoded = clock.raw();
-        let (mut lease, function) = match self.take(component, tool) {
+        let (mut lease, function) = match self.take(component, tool_index) {
             Ok(taken) => taken,
             Err(ended) => return ended,
         };
@@ -384,13 +396,18 @@ impl InstancePool {
     }
 
     /// An instance for one call of this tool, with a slice to spend.
-    fn take(&mut self, component: &Arc<Component>, tool: &Tool) -> Result<(Lease, Func), Ended> {
+    fn take(
+        &mut self,
+        component: &Arc<Component>,
+        tool_index: usize,
+    ) -> Result<(Lease, Func), Ended> {
         let mut lease = match self.take_ready(component) {
             Some(lease) => lease,
             None => self.instantiate(component)?,
         };
         lease.store.set_epoch_deadline(SHARD_SLICE_TICKS);
-        match lease.instance.get_func(&mut lease.store, tool.export()) {
+        let export = component.at(self.place).export(tool_index);
+        match lease.instance.get_func(&mut lease.store, export) {
             Some(function) => Ok((lease, function)),
             None => Err(Ended::Here(Err(Failure::new(
                 CallOutcome::Trap,
@@ -416,8 +433,8 @@ impl InstancePool {
 
     fn instantiate(&mut self, component: &Arc<Component>) -> Result<Lease, Ended> {
         for retry in [true, false] {
-            let mut store = worker::store(component, &self.limits);
-            let error = match component.instance_pre().instantiate(&mut store) {
+            let mut store = worker::store(component, self.place, &self.limits);
+            let error = match component.at(self.place).pre().instantiate(&mut store) {
                 Ok(instance) => return Ok(Lease { store, instance }),
                 Err(error) => error,
             };
@@ -516,6 +533,7 @@ impl InstancePool {
     ) -> Work {
         Work {
             component: Arc::clone(component),
+            place: self.place,
             tool_index,
             arguments: arguments.to_vec(),
             control: Control::new(call.deadline),
@@ -603,7 +621,7 @@ impl InstancePool {
             return false;
         };
         self.beat.enter();
-        let made = make(&self.runtime, &self.limits, &shelf.component);
+        let made = make(&self.runtime, self.place, &self.limits, &shelf.component);
         self.beat.leave();
         match made {
             Some(lease) => {
@@ -666,10 +684,15 @@ fn ended_by(error: &wasmtime::Error, lease: &Lease, limits: &Limits) -> Ended {
 }
 
 /// Makes an instance ahead of its call.
-fn make(runtime: &Runtime, limits: &Arc<Limits>, component: &Arc<Component>) -> Option<Lease> {
+fn make(
+    runtime: &Runtime,
+    place: usize,
+    limits: &Arc<Limits>,
+    component: &Arc<Component>,
+) -> Option<Lease> {
     if !component.has_imports() {
-        let mut store = worker::store(component, limits);
-        let instance = component.instance_pre().instantiate(&mut store).ok()?;
+        let mut store = worker::store(component, place, limits);
+        let instance = component.at(place).pre().instantiate(&mut store).ok()?;
         return Some(Lease { store, instance });
     }
     let (component, limits, traffic) = (
@@ -679,7 +702,7 @@ fn make(runtime: &Runtime, limits: &Arc<Limits>, component: &Arc<Component>) -> 
     );
     let control = Control::new(std::time::Instant::now() + START_DEADLINE);
     let mut starting = Box::pin(async move {
-        worker::instantiate(&component, &limits, &traffic, &control)
+        worker::instantiate(&component, place, &limits, &traffic, &control)
             .await
             .ok()
     });

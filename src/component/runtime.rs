@@ -28,6 +28,8 @@ pub struct RuntimeOptions {
     pub worker_count: usize,
     /// How a component's engine is chosen.
     pub engine: EngineChoice,
+    /// Shards that will have an instance pool; 0 means one.
+    pub shard_count: usize,
 }
 
 /// Counters of a runtime.
@@ -59,6 +61,8 @@ pub struct Runtime {
     pub(super) component_ids: AtomicU64,
     /// Instance pools, one a shard: what may be kept ready is divided among them.
     pub(super) pool_count: AtomicUsize,
+    /// Pools made since the start: each takes the next place.
+    pub(super) pools_made: AtomicUsize,
     workers: Option<tokio::runtime::Runtime>,
     _ticker: Ticker,
 }
@@ -68,7 +72,7 @@ impl Runtime {
     ///
     /// Errors: the host cannot give the address space or the threads, or the cache directory is not safe to use.
     pub fn new(limits: &Limits, options: RuntimeOptions) -> Result<Arc<Self>, Problem> {
-        let engines = Engines::new(limits)?;
+        let engines = Engines::new(limits, options.shard_count)?;
         let thread_problem = |error: std::io::Error| {
             Problem::operator(
                 exit::HOST,
@@ -110,6 +114,7 @@ impl Runtime {
             rejected: AtomicU64::new(0),
             component_ids: AtomicU64::new(0),
             pool_count: AtomicUsize::new(0),
+            pools_made: AtomicUsize::new(0),
             workers: Some(workers),
             _ticker: ticker,
         }))

@@ -34,6 +34,7 @@ impl Bench {
                 cache_dir: None,
                 worker_count: 2,
                 engine,
+                ..RuntimeOptions::default()
             },
         )
         .unwrap();

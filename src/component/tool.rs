@@ -16,7 +16,8 @@ pub struct Tool {
     input_schema: Value,
     output_schema: Option<Value>,
     plan: FunctionPlan,
-    export: ComponentExportIndex,
+    /// The names that lead to the export, instances first.
+    path: Vec<String>,
 }
 
 impl Tool {
@@ -45,8 +46,11 @@ impl Tool {
         &self.plan
     }
 
-    pub(super) fn export(&self) -> &ComponentExportIndex {
-        &self.export
+    /// The place of its export in this copy of the component.
+    pub(super) fn find_in(&self, compiled: &Compiled) -> Option<ComponentExportIndex> {
+        self.path.iter().try_fold(None, |parent, name| {
+            compiled.get_export_index(parent.as_ref(), name).map(Some)
+        })?
     }
 }
 
@@ -70,19 +74,17 @@ pub struct Skipped {
 /// The tools among the exports, in their order, and the functions that cannot be any.
 pub(super) fn find(compiled: &Compiled, engine: &Engine) -> (Vec<Tool>, Vec<Skipped>) {
     let mut search = Search {
-        compiled,
         engine,
         tools: Vec::new(),
         skipped: Vec::new(),
     };
     let ty = compiled.component_type();
     let exports = ty.exports(engine).map(|(name, export)| (name, export.ty));
-    search.exports(&mut Vec::new(), None, exports);
+    search.exports(&mut Vec::new(), exports);
     (search.tools, search.skipped)
 }
 
 struct Search<'c> {
-    compiled: &'c Compiled,
     engine: &'c Engine,
     tools: Vec<Tool>,
     skipped: Vec<Skipped>,
@@ -93,23 +95,19 @@ impl Search<'_> {
     fn exports<'n>(
         &mut self,
         path: &mut Vec<String>,
-        parent: Option<&ComponentExportIndex>,
         exports: impl Iterator<Item = (&'n str, ComponentItem)>,
     ) {
         for (name, item) in exports {
-            let Some(index) = self.compiled.get_export_index(parent, name) else {
-                continue;
-            };
             path.push(name.to_owned());
             match item {
-                ComponentItem::ComponentFunc(function) => self.function(path, index, &function),
+                ComponentItem::ComponentFunc(function) => self.function(path, &function),
                 ComponentItem::ComponentInstance(instance) => {
                     let engine = self.engine;
                     let inner: Vec<_> = instance
                         .exports(engine)
                         .map(|(name, export)| (name, export.ty))
                         .collect();
-                    self.exports(path, Some(&index), inner.into_iter());
+                    self.exports(path, inner.into_iter());
                 }
                 _ => {}
             }
@@ -117,12 +115,7 @@ impl Search<'_> {
         }
     }
 
-    fn function(
-        &mut self,
-        path: &[String],
-        export: ComponentExportIndex,
-        function: &ComponentFunc,
-    ) {
+    fn function(&mut self, path: &[String], function: &ComponentFunc) {
         let plan = match FunctionPlan::new(function) {
             Ok(plan) => plan,
             Err(reason) => {
@@ -142,7 +135,7 @@ impl Search<'_> {
             output_schema: plan.output_schema(),
             name: tool_name,
             plan,
-            export,
+            path: path.to_vec(),
         });
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use wasmtime::component::{Instance, Val};
+use wasmtime::component::{ComponentExportIndex, Instance, Val};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
@@ -180,7 +180,7 @@ impl Drop for Running {
 }
 
 /// A store for one instance of this component, not yet instantiated. Its epoch deadline is one slice.
-pub(crate) fn store(component: &Component, limits: &Limits) -> Store<State> {
+pub(crate) fn store(component: &Component, place: usize, limits: &Limits) -> Store<State> {
     let wasi = component
         .has_imports()
         .then(|| Wasi::new(component.name_shared(), limits));
@@ -190,7 +190,7 @@ pub(crate) fn store(component: &Component, limits: &Limits) -> Store<State> {
         traffic: None,
         wasi,
     };
-    let mut store = Store::new(component.engine(), state);
+    let mut store = Store::new(component.at(place).engine(), state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(limits.hostcall_bytes_max);
     store.set_max_component_handles(limits.handle_count_max);
@@ -224,6 +224,8 @@ pub(crate) fn attend(store: &mut Store<State>, control: &Arc<Control>, traffic: 
 /// What a call on a fiber needs; all of it owned, because the call may change threads.
 pub(crate) struct Work {
     pub(crate) component: Arc<Component>,
+    /// The place of the shard that the call came to.
+    pub(crate) place: usize,
     pub(crate) tool_index: usize,
     /// The text of the arguments.
     pub(crate) arguments: Vec<u8>,
@@ -257,6 +259,7 @@ async fn drive(
 ) -> Result<CallOutcome, Failure> {
     let Work {
         component,
+        place,
         tool_index,
         arguments,
         control,
@@ -278,12 +281,13 @@ async fn drive(
         .map_err(|stop| Failure::from_runtime(&wasmtime::Error::new(stop), None, &limits))?;
     let mut lease = match lease {
         Some(lease) => lease,
-        None => instantiate(&component, &limits, &traffic, &control).await?,
+        None => instantiate(&component, place, &limits, &traffic, &control).await?,
     };
     attend(&mut lease.store, &control, &traffic);
     let ready = clock.raw();
     timings.instantiate_ns = clock.delta_as_nanos(decoded, ready);
-    let answer = call(&mut lease, tool, &params)
+    let export = component.at(place).export(tool_index);
+    let answer = call(&mut lease, export, tool, &params)
         .await
         .map_err(|error| failure(&error, &lease, &limits))?;
     let executed = clock.raw();
@@ -304,14 +308,16 @@ pub(super) fn failure(error: &wasmtime::Error, lease: &Lease, limits: &Limits) -
 /// Makes an instance. When there is no slot it comes back for one a few times: shards dispose of theirs when they have time.
 pub(crate) async fn instantiate(
     component: &Component,
+    place: usize,
     limits: &Limits,
     traffic: &Arc<Traffic>,
     control: &Arc<Control>,
 ) -> Result<Lease, Failure> {
     for attempt in 0..SLOT_ATTEMPTS {
-        let mut store = store(component, limits);
+        let mut store = store(component, place, limits);
         attend(&mut store, control, traffic);
-        match component.instance_pre().instantiate_async(&mut store).await {
+        let pre = component.at(place).pre();
+        match pre.instantiate_async(&mut store).await {
             Ok(instance) => return Ok(Lease { store, instance }),
             Err(error) if error.is::<PoolConcurrencyLimitError>() => drop(store),
             Err(error) => {
@@ -331,10 +337,15 @@ pub(crate) async fn instantiate(
     ))
 }
 
-async fn call(lease: &mut Lease, tool: &Tool, params: &[Val]) -> wasmtime::Result<Option<Val>> {
+async fn call(
+    lease: &mut Lease,
+    export: &ComponentExportIndex,
+    tool: &Tool,
+    params: &[Val],
+) -> wasmtime::Result<Option<Val>> {
     let function = lease
         .instance
-        .get_func(&mut lease.store, tool.export())
+        .get_func(&mut lease.store, export)
         .ok_or_else(|| wasmtime::Error::msg("the component does not export what it declared"))?;
     let mut results = [Val::Bool(false)];
     let count = usize::from(tool.plan().has_result());

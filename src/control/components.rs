@@ -93,6 +93,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
     let options = RuntimeOptions {
         cache_dir: Some(config.cache_dir.clone()),
         worker_count: config.workers,
+        shard_count: config.shards,
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(&config.limits, options)?;
