@@ -88,6 +88,9 @@ pub(crate) struct Common {
     /// Directory for compiled code [default: $XDG_CACHE_HOME/margay].
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
+    /// Directory for what outlives a restart [default: $XDG_STATE_HOME/margay].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// How much to log to standard error.
     #[arg(long, value_enum, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
@@ -105,6 +108,7 @@ impl Common {
             components: components.to_vec(),
             component_dir: self.component_dir.clone(),
             cache_dir: self.cache_dir.clone(),
+            state_dir: self.state_dir.clone(),
             log_level: self.log_level,
             log_format: self.log_format,
             io: self.io,

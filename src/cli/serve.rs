@@ -61,6 +61,9 @@ pub(super) struct ServeArgs {
     /// Write one JSON line for each request to this file.
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
+    /// Also serve the HTTP+SSE endpoints of 2024-11-05: GET /sse and POST /messages.
+    #[arg(long)]
+    http_sse: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -93,6 +96,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, Problem> {
     overrides.allowed_hosts.clone_from(&args.allowed_hosts);
     overrides.allowed_origins.clone_from(&args.allowed_origins);
     overrides.access_log.clone_from(&args.access_log);
+    overrides.http_sse = args.http_sse;
     let config = args.common.load(&overrides, LogLevel::Info)?;
     super::probe::require(&config)?;
     control::serve::run(&config, |address, admin, shared| {

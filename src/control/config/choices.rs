@@ -87,6 +87,10 @@ pub struct Overrides {
     pub component_dir: Option<PathBuf>,
     /// `--cache-dir`.
     pub cache_dir: Option<PathBuf>,
+    /// `--state-dir`.
+    pub state_dir: Option<PathBuf>,
+    /// `--http-sse`.
+    pub http_sse: bool,
     /// `--allowed-host`.
     pub allowed_hosts: Vec<String>,
     /// `--allowed-origin`.

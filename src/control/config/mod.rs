@@ -8,6 +8,7 @@ mod choices;
 mod document;
 mod limits_document;
 mod nearest;
+mod paths;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use crate::limits::Limits;
 pub use choices::{Io, LogFormat, LogLevel, Network, Overrides, Profile};
 use document::Document;
 pub(crate) use nearest::nearest;
+pub use paths::default_component_dir;
 pub(crate) use values::show_size;
 
 /// Bytes of a configuration file. All keys with their comments are a hundredth of it.
@@ -52,6 +54,12 @@ pub struct Config {
     pub demo: bool,
     /// Where compiled code is kept.
     pub cache_dir: PathBuf,
+    /// Where what outlives a restart is kept: the key of request states.
+    pub state_dir: PathBuf,
+    /// A key of request states that several replicas share; `None`: one of our own, in `state_dir`.
+    pub request_state_key_file: Option<PathBuf>,
+    /// Whether the HTTP+SSE endpoints of 2024-11-05 are served too.
+    pub http_sse: bool,
     /// Names under which the server may be called, beside loopback and the listen address.
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may call the server, beside its own names.
@@ -157,11 +165,13 @@ impl Parsed<'_> {
                 && document.component_dir.is_none(),
             component_dir: self.component_dir(overrides, !components.is_empty()),
             components,
-            cache_dir: overrides
-                .cache_dir
-                .clone()
-                .or_else(|| document.cache_dir.as_ref().map(|dir| self.relative(dir)))
-                .unwrap_or_else(|| home("XDG_CACHE_HOME", ".cache").join("margay")),
+            cache_dir: self.cache_dir(overrides),
+            state_dir: self.state_dir(overrides),
+            request_state_key_file: document
+                .request_state_key_file
+                .as_ref()
+                .map(|path| self.relative(path)),
+            http_sse: overrides.http_sse || document.http_sse.unwrap_or(false),
             allowed_hosts: names(&overrides.allowed_hosts, document.allowed_hosts.as_deref()),
             allowed_origins: names(
                 &overrides.allowed_origins,
@@ -328,26 +338,6 @@ impl Parsed<'_> {
         })
     }
 
-    fn components(&self, overrides: &Overrides) -> Vec<PathBuf> {
-        if overrides.components.is_empty() {
-            let named = self.document.components.as_deref().unwrap_or_default();
-            return named.iter().map(|path| self.relative(path)).collect();
-        }
-        overrides.components.clone()
-    }
-
-    /// The directory is served when it is asked for, or when nothing else is named.
-    fn component_dir(&self, overrides: &Overrides, named: bool) -> Option<PathBuf> {
-        let given = overrides.component_dir.clone();
-        let given = given.or_else(|| {
-            self.document
-                .component_dir
-                .as_ref()
-                .map(|dir| self.relative(dir))
-        });
-        given.or_else(|| (!named).then(default_component_dir))
-    }
-
     fn address(&self, key: &str, (text, line): (&str, Option<u64>)) -> Result<SocketAddr, Problem> {
         let found = text
             .to_socket_addrs()
@@ -362,12 +352,6 @@ impl Parsed<'_> {
                 "write it like 127.0.0.1:8080 or [::1]:8080",
             )
         })
-    }
-
-    fn relative(&self, path: &Path) -> PathBuf {
-        self.path
-            .parent()
-            .map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 
     fn problem(
@@ -402,22 +386,6 @@ pub fn check(data: &[u8]) {
             "not one line: {shown:?}"
         );
     }
-}
-
-/// Where components are kept unless told otherwise: `$XDG_DATA_HOME/margay/components`.
-pub fn default_component_dir() -> PathBuf {
-    home("XDG_DATA_HOME", ".local/share").join("margay/components")
-}
-
-fn home(variable: &str, below: &str) -> PathBuf {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute(variable)
-        .or_else(|| absolute("HOME").map(|home| home.join(below)))
-        .unwrap_or_else(std::env::temp_dir)
 }
 
 fn pick<'v>(

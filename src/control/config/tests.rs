@@ -303,3 +303,18 @@ fn a_key_that_stands_twice_and_a_tower_of_aliases_are_refused_in_plain_words() {
         assert!(shown.len() < 300 && !shown.contains("Budget"), "{shown}");
     }
 }
+
+#[test]
+fn what_outlives_a_restart_has_its_places() {
+    let config = parse("").unwrap();
+    assert!(config.state_dir.ends_with("margay") && config.request_state_key_file.is_none());
+    assert!(!config.http_sse, "an old transport is an operator's choice");
+    let config =
+        parse("state_dir: state\nrequest_state_key_file: shared.key\nhttp_sse: true\n").unwrap();
+    assert_eq!(config.state_dir, Path::new("/etc/margay/state"));
+    assert_eq!(
+        config.request_state_key_file.as_deref(),
+        Some(Path::new("/etc/margay/shared.key"))
+    );
+    assert!(config.http_sse);
+}
