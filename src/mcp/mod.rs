@@ -35,8 +35,12 @@ pub use headers::Accept;
 pub use host::HostRules;
 pub use id::{InlineId, RawId, WriteId};
 pub use message::{Message, Shape, scan};
-pub use refusal::{Reason, Refusal};
+pub use method::Method;
+pub use refusal::{Reason, Refusal, StateFault};
 pub use reply::CacheScope;
 pub use revision::{Era, Revision};
-pub use route::{HttpFacts, Invocation, Notice, Operation, Respond, Route};
+pub use route::{
+    HttpFacts, Invocation, Members, Notice, Operation, Respond, Retry, Route, Strings, TaskRequest,
+    Trace,
+};
 pub use sessions::{NewSession, Principal, SessionId, Sessions, StreamClaim};

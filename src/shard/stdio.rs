@@ -209,7 +209,9 @@ impl<W: Write> StdioServer<W> {
                     CacheScope::Public,
                 );
             }
-            Operation::CallTool { name, arguments } => {
+            Operation::CallTool {
+                name, arguments, ..
+            } => {
                 return self.call(invocation, name, arguments);
             }
             Operation::Listen {
@@ -227,7 +229,15 @@ impl<W: Write> StdioServer<W> {
                     self.listeners.push(id);
                 }
             }
-            _ => reply::empty_result(&mut self.out, id, era),
+            Operation::Ping => reply::empty_result(&mut self.out, id, era),
+            // What is not advertised is not there.
+            _ => {
+                let reason = Reason::NotOffered {
+                    method: invocation.method(),
+                    revision: invocation.revision,
+                };
+                return self.refuse(&Refusal::new(reason, Some(*id)));
+            }
         }
         self.out.push(b'\n');
     }

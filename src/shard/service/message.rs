@@ -124,7 +124,9 @@ impl Service {
             1,
         );
         let (counter, method) = match invocation.operation {
-            Operation::CallTool { name, arguments } => {
+            Operation::CallTool {
+                name, arguments, ..
+            } => {
                 self.metrics.add(Counter::OperationCallTool, 1);
                 return self.call_tool(head, invocation, name, arguments, body_bytes, caller, out);
             }
@@ -138,6 +140,7 @@ impl Service {
             Operation::Ping => (Counter::OperationPing, "ping"),
             Operation::Discover => (Counter::OperationDiscover, "server/discover"),
             Operation::ListTools { .. } => (Counter::OperationListTools, "tools/list"),
+            _ => return self.not_offered(head, invocation, caller, out),
         };
         self.metrics.add(counter, 1);
         let began = out.len();
@@ -231,6 +234,22 @@ impl Service {
         Served::Answered {
             keep_alive: head.keep_alive,
         }
+    }
+
+    /// What is not advertised is not there.
+    fn not_offered(
+        &mut self,
+        head: &Head<'_>,
+        invocation: &Invocation<'_>,
+        caller: Caller,
+        out: &mut Vec<u8>,
+    ) -> Served {
+        let reason = Reason::NotOffered {
+            method: invocation.method(),
+            revision: invocation.revision,
+        };
+        let refusal = Refusal::new(reason, Some(invocation.id));
+        self.refuse(head, &refusal, caller, head.keep_alive, out)
     }
 
     /// The list is one page, so no cursor was ever handed out.
