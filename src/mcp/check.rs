@@ -50,6 +50,13 @@ pub fn message(body: &[u8]) {
     routed(route.as_ref());
 }
 
+/// Checks what a session keeps for its client, over any course of events.
+///
+/// Shape: any bytes; see [`super::events`].
+pub fn events(course: &[u8]) {
+    super::events::check::check(course);
+}
+
 /// Checks that head and body never say different things to different readers.
 ///
 /// Shape: four header values and a body, separated by line feeds: version, session id, method, name. An empty value is a

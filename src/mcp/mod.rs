@@ -17,8 +17,10 @@
 #![forbid(unsafe_code)]
 
 pub mod capability;
+pub mod changes;
 pub mod check;
 pub mod code;
+pub mod events;
 pub mod headers;
 pub mod host;
 pub mod id;
@@ -32,6 +34,8 @@ pub mod route;
 pub mod sessions;
 
 pub use capability::{ClientCapabilities, LogLevel};
+pub use changes::{Changes, SubscribeError, Subscriptions, Told};
+pub use events::{EventId, SessionEvents, StreamId};
 pub use headers::Accept;
 pub use host::HostRules;
 pub use id::{InlineId, RawId, WriteId};

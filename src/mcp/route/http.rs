@@ -12,7 +12,7 @@ use crate::mcp::message::{META_VERSION, Message, Shape, Value};
 use crate::mcp::method::Method;
 use crate::mcp::refusal::{Reason, Refusal, Requested};
 use crate::mcp::revision::{Era, Revision};
-use crate::mcp::sessions::{Principal, SessionFacts, SessionId, Sessions};
+use crate::mcp::sessions::{Principal, SessionFacts, SessionId, Sessions, Transport};
 use crate::wire::json::Str;
 
 /// The header fields that MCP gives a meaning to, each at most once in the head.
@@ -224,6 +224,8 @@ impl<'b> Post<'_, 'b> {
             capabilities: ClientCapabilities::NONE,
             log_level: None,
             initialized: false,
+            settled: false,
+            transport: Transport::Streamable,
         };
         super::begin(self.setting(None, &facts), self.message)
     }
@@ -285,6 +287,7 @@ fn find<'b>(
     let id = SessionId::parse(headers::trim(value)).ok_or(Reason::UnknownSession)?;
     let facts = sessions
         .touch(id, principal, now_ms)
+        .filter(|facts| facts.transport == Transport::Streamable)
         .ok_or(Reason::UnknownSession)?;
     Ok(Some((id, facts)))
 }

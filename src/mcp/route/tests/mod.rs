@@ -82,6 +82,7 @@ impl Server {
             principal: Principal::ANONYMOUS,
             revision,
             capabilities: ClientCapabilities::SAMPLING,
+            client_info: None,
             now_ms: 0,
         });
         String::from_utf8(id.unwrap().text().to_vec()).unwrap()
