@@ -50,6 +50,16 @@ pub fn message(body: &[u8]) {
     routed(route.as_ref());
 }
 
+/// Checks that a name comes back from its cursor, and that nothing else is a cursor.
+pub fn cursor(data: &[u8]) {
+    super::cursor::check(data);
+}
+
+/// Checks that only what is sealed is opened, and comes back whole.
+pub fn request_state(data: &[u8]) {
+    super::request_state::check(data);
+}
+
 /// Checks what a session keeps for its client, over any course of events.
 ///
 /// Shape: any bytes; see [`super::events`].

@@ -5,7 +5,7 @@
 //!
 //! Source: MCP 2026-07-28 basic/transports/streamable-http; 2025-11-25 basic/transports.
 
-use super::{Notice, Operation, Route, Setting, invoke, notice, response};
+use super::{Notice, Route, Setting, invoke, level_set, notice, response};
 use crate::mcp::capability::ClientCapabilities;
 use crate::mcp::headers::{self, Accept};
 use crate::mcp::message::{META_VERSION, Message, Shape, Value};
@@ -208,9 +208,7 @@ impl<'b> Post<'_, 'b> {
             }
             Shape::Request => {
                 let route = invoke(self.setting(Some(id), &facts), message)?;
-                if let Route::Invoke(invocation) = &route
-                    && let Operation::SetLevel { level } = invocation.operation
-                {
+                if let Some(level) = level_set(&route) {
                     self.sessions.set_log_level(id, self.principal, level);
                 }
                 Ok(route)
@@ -275,7 +273,7 @@ fn agreed_version<'b>(header: Option<&'b [u8]>, body: Str<'b>) -> Result<Revisio
         })
 }
 
-fn find<'b>(
+pub(super) fn find<'b>(
     header: Option<&'b [u8]>,
     sessions: &Sessions,
     principal: Principal,
