@@ -91,6 +91,38 @@ impl<'b> Value<'b> {
     }
 }
 
+/// The text of a member that only few methods have: read again by whoever needs it, so that a message stays small for the
+/// others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Raw<'b>(Option<&'b str>);
+
+impl<'b> Raw<'b> {
+    const ABSENT: Self = Self(None);
+
+    /// The member's value.
+    pub fn value(self) -> Value<'b> {
+        let Some(text) = self.0 else {
+            return Value::Absent;
+        };
+        // It was validated with its message, nesting included, so there is no error to come.
+        Value::read(&mut Reader::from_text(text, usize::MAX)).unwrap_or_default()
+    }
+
+    /// Keeps the text, unless there is one already.
+    fn note(&mut self, text: &'b str) -> bool {
+        let first = self.0.is_none();
+        if first {
+            self.0 = Some(text);
+        }
+        first
+    }
+
+    /// Whether there is such a member, `null` or not.
+    pub fn is_there(self) -> bool {
+        self.0.is_some()
+    }
+}
+
 /// What kind of message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -110,17 +142,17 @@ pub struct Meta<'b> {
     /// `io.modelcontextprotocol/clientCapabilities`.
     pub client_capabilities: Value<'b>,
     /// `io.modelcontextprotocol/logLevel`.
-    pub log_level: Value<'b>,
+    pub log_level: Raw<'b>,
     /// `progressToken`.
     pub progress_token: Value<'b>,
     /// `traceparent`.
-    pub traceparent: Value<'b>,
+    pub traceparent: Raw<'b>,
     /// `tracestate`.
-    pub tracestate: Value<'b>,
+    pub tracestate: Raw<'b>,
     /// `baggage`.
-    pub baggage: Value<'b>,
+    pub baggage: Raw<'b>,
     /// `io.modelcontextprotocol/clientInfo`.
-    pub client_info: Value<'b>,
+    pub client_info: Raw<'b>,
     /// The whole object, where there is one: keys that are not read here can still be passed on.
     pub text: Option<&'b [u8]>,
 }
@@ -137,33 +169,33 @@ pub struct Params<'b> {
     /// `arguments`.
     pub arguments: Value<'b>,
     /// `cursor`.
-    pub cursor: Value<'b>,
+    pub cursor: Raw<'b>,
     /// `protocolVersion` of an `initialize`.
-    pub protocol_version: Value<'b>,
+    pub protocol_version: Raw<'b>,
     /// `capabilities` of an `initialize`.
-    pub capabilities: Value<'b>,
+    pub capabilities: Raw<'b>,
     /// `level` of a `logging/setLevel`.
-    pub level: Value<'b>,
+    pub level: Raw<'b>,
     /// `requestId` of a `notifications/cancelled`.
-    pub request_id: Value<'b>,
+    pub request_id: Raw<'b>,
     /// `notifications` of a `subscriptions/listen`.
-    pub notifications: Value<'b>,
+    pub notifications: Raw<'b>,
     /// `inputResponses` of a retry.
-    pub input_responses: Value<'b>,
+    pub input_responses: Raw<'b>,
     /// `requestState` of a retry.
-    pub request_state: Value<'b>,
+    pub request_state: Raw<'b>,
     /// `task` of a request that is to run as one.
-    pub task: Value<'b>,
+    pub task: Raw<'b>,
     /// `ref` of a `completion/complete`.
-    pub reference: Value<'b>,
+    pub reference: Raw<'b>,
     /// `argument` of a `completion/complete`.
-    pub argument: Value<'b>,
+    pub argument: Raw<'b>,
     /// `context` of a `completion/complete`.
-    pub context: Value<'b>,
+    pub context: Raw<'b>,
     /// `clientInfo` of an `initialize`.
-    pub client_info: Value<'b>,
+    pub client_info: Raw<'b>,
     /// `progressToken` of a `notifications/progress`.
-    pub progress_token: Value<'b>,
+    pub progress_token: Raw<'b>,
     /// `_meta`.
     pub meta: Meta<'b>,
     /// The whole object, where there is one.
@@ -205,29 +237,29 @@ impl Params<'_> {
         uri: Value::Absent,
         task_id: Value::Absent,
         arguments: Value::Absent,
-        cursor: Value::Absent,
-        protocol_version: Value::Absent,
-        capabilities: Value::Absent,
-        level: Value::Absent,
-        request_id: Value::Absent,
-        notifications: Value::Absent,
-        input_responses: Value::Absent,
-        request_state: Value::Absent,
-        task: Value::Absent,
-        reference: Value::Absent,
-        argument: Value::Absent,
-        context: Value::Absent,
-        client_info: Value::Absent,
-        progress_token: Value::Absent,
+        cursor: Raw::ABSENT,
+        protocol_version: Raw::ABSENT,
+        capabilities: Raw::ABSENT,
+        level: Raw::ABSENT,
+        request_id: Raw::ABSENT,
+        notifications: Raw::ABSENT,
+        input_responses: Raw::ABSENT,
+        request_state: Raw::ABSENT,
+        task: Raw::ABSENT,
+        reference: Raw::ABSENT,
+        argument: Raw::ABSENT,
+        context: Raw::ABSENT,
+        client_info: Raw::ABSENT,
+        progress_token: Raw::ABSENT,
         meta: Meta {
             protocol_version: Value::Absent,
             client_capabilities: Value::Absent,
-            log_level: Value::Absent,
+            log_level: Raw::ABSENT,
             progress_token: Value::Absent,
-            traceparent: Value::Absent,
-            tracestate: Value::Absent,
-            baggage: Value::Absent,
-            client_info: Value::Absent,
+            traceparent: Raw::ABSENT,
+            tracestate: Raw::ABSENT,
+            baggage: Raw::ABSENT,
+            client_info: Raw::ABSENT,
             text: None,
         },
         text: None,

@@ -173,22 +173,8 @@ impl Scanner<'_, '_> {
                 }
                 "uri" => (&mut params.uri, "params.uri"),
                 "taskId" => (&mut params.task_id, "params.taskId"),
-                "cursor" => (&mut params.cursor, "params.cursor"),
-                "protocolVersion" => (&mut params.protocol_version, "params.protocolVersion"),
-                "capabilities" => (&mut params.capabilities, "params.capabilities"),
-                "level" => (&mut params.level, "params.level"),
-                "requestId" => (&mut params.request_id, "params.requestId"),
-                "notifications" => (&mut params.notifications, "params.notifications"),
-                "inputResponses" => (&mut params.input_responses, "params.inputResponses"),
-                "requestState" => (&mut params.request_state, "params.requestState"),
-                "task" => (&mut params.task, "params.task"),
-                "ref" => (&mut params.reference, "params.ref"),
-                "argument" => (&mut params.argument, "params.argument"),
-                "context" => (&mut params.context, "params.context"),
-                "clientInfo" => (&mut params.client_info, "params.clientInfo"),
-                "progressToken" => (&mut params.progress_token, "params.progressToken"),
-                _ => {
-                    self.reader.skip()?;
+                other => {
+                    self.rare(other)?;
                     continue;
                 }
             };
@@ -200,6 +186,33 @@ impl Scanner<'_, '_> {
             }
         }
         self.message.params.text = Some(&self.body[start..self.reader.position()]);
+        Ok(())
+    }
+
+    /// A member of `params` that only few methods have, or one without a meaning.
+    fn rare(&mut self, name: &str) -> Result<(), JsonError> {
+        let params = &mut self.message.params;
+        let (slot, member) = match name {
+            "cursor" => (&mut params.cursor, "params.cursor"),
+            "protocolVersion" => (&mut params.protocol_version, "params.protocolVersion"),
+            "capabilities" => (&mut params.capabilities, "params.capabilities"),
+            "clientInfo" => (&mut params.client_info, "params.clientInfo"),
+            "level" => (&mut params.level, "params.level"),
+            "requestId" => (&mut params.request_id, "params.requestId"),
+            "progressToken" => (&mut params.progress_token, "params.progressToken"),
+            "notifications" => (&mut params.notifications, "params.notifications"),
+            "inputResponses" => (&mut params.input_responses, "params.inputResponses"),
+            "requestState" => (&mut params.request_state, "params.requestState"),
+            "task" => (&mut params.task, "params.task"),
+            "ref" => (&mut params.reference, "params.ref"),
+            "argument" => (&mut params.argument, "params.argument"),
+            "context" => (&mut params.context, "params.context"),
+            _ => return self.reader.skip().map(drop),
+        };
+        let text = self.reader.skip_text()?;
+        if !slot.note(text) {
+            self.found.problem.get_or_insert(Reason::Doubled { member });
+        }
         Ok(())
     }
 
@@ -227,14 +240,9 @@ impl Scanner<'_, '_> {
             let (slot, member) = match known(&key, &META) {
                 META_VERSION => (&mut meta.protocol_version, META_VERSION),
                 META_CAPABILITIES => (&mut meta.client_capabilities, META_CAPABILITIES),
-                META_LOG_LEVEL => (&mut meta.log_level, META_LOG_LEVEL),
                 "progressToken" => (&mut meta.progress_token, "params._meta.progressToken"),
-                META_CLIENT_INFO => (&mut meta.client_info, META_CLIENT_INFO),
-                "traceparent" => (&mut meta.traceparent, "params._meta.traceparent"),
-                "tracestate" => (&mut meta.tracestate, "params._meta.tracestate"),
-                "baggage" => (&mut meta.baggage, "params._meta.baggage"),
-                _ => {
-                    self.reader.skip()?;
+                other => {
+                    self.rare_meta(other)?;
                     continue;
                 }
             };
@@ -246,6 +254,24 @@ impl Scanner<'_, '_> {
             }
         }
         self.message.params.meta.text = Some(&self.body[start..self.reader.position()]);
+        Ok(())
+    }
+
+    /// A key of `_meta` that is only handed on, or one without a meaning.
+    fn rare_meta(&mut self, name: &str) -> Result<(), JsonError> {
+        let meta = &mut self.message.params.meta;
+        let (slot, member) = match name {
+            META_CLIENT_INFO => (&mut meta.client_info, META_CLIENT_INFO),
+            META_LOG_LEVEL => (&mut meta.log_level, META_LOG_LEVEL),
+            "traceparent" => (&mut meta.traceparent, "params._meta.traceparent"),
+            "tracestate" => (&mut meta.tracestate, "params._meta.tracestate"),
+            "baggage" => (&mut meta.baggage, "params._meta.baggage"),
+            _ => return self.reader.skip().map(drop),
+        };
+        let text = self.reader.skip_text()?;
+        if !slot.note(text) {
+            self.found.problem.get_or_insert(Reason::Doubled { member });
+        }
         Ok(())
     }
 }

@@ -86,16 +86,12 @@ pub fn post<'b>(
         principal,
         now_ms,
     };
-    let route = match request.era() {
+    // Every way ends in the last call that makes the route, so that it is made where it is wanted: it is large.
+    match request.era() {
         Ok(Era::Modern) => request.modern(),
         Ok(Era::Legacy) => request.legacy(),
-        Err(reason) => Err(Refusal::new(reason, message.id)),
-    };
-    // An answer that arrives here carries our id: it is no id to answer with.
-    route.map_err(|refusal| match message.shape {
-        Shape::Response => refusal.with_id(None),
-        _ => refusal,
-    })
+        Err(reason) => Err(request.refuse(reason)),
+    }
 }
 
 struct Post<'a, 'b> {
@@ -133,9 +129,18 @@ impl<'b> Post<'_, 'b> {
         }
     }
 
+    /// Refuses the message under its own id; an answer that arrives here carries one of ours, which is no id to answer with.
+    fn refuse(&self, reason: Reason<'b>) -> Refusal<'b> {
+        let id = match self.message.shape {
+            Shape::Response => None,
+            _ => self.message.id,
+        };
+        Refusal::new(reason, id)
+    }
+
     fn modern(&self) -> Result<Route<'b>, Refusal<'b>> {
         let message = self.message;
-        let refuse = |reason| Refusal::new(reason, message.id);
+        let refuse = |reason| self.refuse(reason);
         let Some(method) = message.method else {
             return Err(refuse(Reason::UnexpectedResponse));
         };
@@ -179,11 +184,13 @@ impl<'b> Post<'_, 'b> {
 
     fn legacy(&self) -> Result<Route<'b>, Refusal<'b>> {
         let message = self.message;
-        let refuse = |reason| Refusal::new(reason, message.id);
-        let is_initialize = message.shape == Shape::Request
-            && message.method.and_then(Method::parse) == Some(Method::Initialize);
+        let refuse = |reason| self.refuse(reason);
+        let asked = match message.shape {
+            Shape::Request => message.method.and_then(Method::parse),
+            _ => None,
+        };
         let session = self.session().map_err(refuse)?;
-        if is_initialize {
+        if asked == Some(Method::Initialize) {
             if session.is_some() {
                 return Err(refuse(Reason::AlreadyInitialized));
             }
@@ -206,14 +213,18 @@ impl<'b> Post<'_, 'b> {
                 }
                 Ok(Route::Notice(notice))
             }
-            Shape::Request => {
-                let route = invoke(self.setting(Some(id), &facts), message)?;
-                if let Some(level) = level_set(&route) {
-                    self.sessions.set_log_level(id, self.principal, level);
-                }
-                Ok(route)
-            }
+            Shape::Request if asked == Some(Method::SetLevel) => self.set_level(id, &facts),
+            Shape::Request => invoke(self.setting(Some(id), &facts), message),
         }
+    }
+
+    #[cold]
+    fn set_level(&self, id: SessionId, facts: &SessionFacts) -> Result<Route<'b>, Refusal<'b>> {
+        let route = invoke(self.setting(Some(id), facts), self.message);
+        if let Some(level) = level_set(&route) {
+            self.sessions.set_log_level(id, self.principal, level);
+        }
+        route
     }
 
     fn initialize(&self) -> Result<Route<'b>, Refusal<'b>> {

@@ -24,7 +24,9 @@ pub use stdio::{Process, route_stdio};
 use super::capability::{ClientCapabilities, LogLevel};
 use super::headers::Accept;
 use super::id::RawId;
-use super::message::{META_CAPABILITIES, META_LOG_LEVEL, Message, Meta, Shape, Value};
+use super::message::{
+    META_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL, Message, Raw, Shape, Value,
+};
 use super::method::Method;
 use super::refusal::{Reason, Refusal};
 use super::revision::{Era, Revision};
@@ -64,10 +66,6 @@ pub struct Invocation<'b> {
     pub log_level: Option<LogLevel>,
     /// How to answer; over stdio always [`Respond::Json`].
     pub respond: Respond,
-    /// `clientInfo` as JSON: of a modern request's `_meta`, or of an `initialize`. Not verified, so nothing may depend on it.
-    pub client_info: Option<&'b [u8]>,
-    /// The trace that it belongs to.
-    pub trace: Trace<'b>,
     /// `params._meta` as it stands, for what is passed on.
     pub meta: Option<&'b [u8]>,
 }
@@ -84,6 +82,35 @@ impl Invocation<'_> {
     }
 }
 
+// Few requests are asked for these, so they are not carried along but read from `_meta` again.
+impl<'b> Invocation<'b> {
+    /// `clientInfo` as JSON: of a modern request's `_meta`, or of an `initialize`. Not verified, so nothing may depend on it.
+    pub fn client_info(&self) -> Option<&'b [u8]> {
+        if let Operation::Initialize { client_info, .. } = self.operation {
+            return client_info;
+        }
+        let [info] = self.meta_members([META_CLIENT_INFO]);
+        info.object()
+    }
+
+    /// The trace that it belongs to.
+    pub fn trace(&self) -> Trace<'b> {
+        let [parent, state, baggage] = self.meta_members(["traceparent", "tracestate", "baggage"]);
+        Trace {
+            traceparent: parent.text(),
+            tracestate: state.text(),
+            baggage: baggage.text(),
+        }
+    }
+
+    /// Members of `_meta`. The scanner has refused those of these that stand twice.
+    fn meta_members<const COUNT: usize>(&self, names: [&'static str; COUNT]) -> [Value<'b>; COUNT] {
+        let meta = self.meta.unwrap_or(b"{}");
+        let names = names.map(|name| (name, name));
+        members::fields(meta, names).unwrap_or([Value::Absent; COUNT])
+    }
+}
+
 /// W3C trace context as it came, unchecked: what is no string is left out.
 ///
 /// Source: 2026-07-28 basic/index, "Trace Context"; W3C Trace Context and Baggage.
@@ -95,16 +122,6 @@ pub struct Trace<'b> {
     pub tracestate: Option<Str<'b>>,
     /// `baggage`.
     pub baggage: Option<Str<'b>>,
-}
-
-impl<'b> Trace<'b> {
-    fn of(meta: &Meta<'b>) -> Self {
-        Self {
-            traceparent: meta.traceparent.text(),
-            tracestate: meta.tracestate.text(),
-            baggage: meta.baggage.text(),
-        }
-    }
 }
 
 /// How a request's answer is sent.
@@ -186,6 +203,7 @@ const NEEDS_EVENTS: &str = "text/event-stream";
 
 impl Setting<'_> {
     /// Of a modern request, which brings everything itself.
+    #[inline]
     fn modern<'b>(
         message: &Message<'b>,
         accept: Option<(Accept, &'b [u8])>,
@@ -212,39 +230,40 @@ fn invoke<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, 
     let Some(known) = known else {
         return Err(refuse(unknown));
     };
-    let around = Circumstances {
-        revision,
-        capabilities: setting.capabilities,
-        over_http: setting.accept.is_some(),
-    };
-    let operation = operation::operation(known, message, around).map_err(refuse)?;
-    let Some(operation) = operation else {
-        return Err(refuse(unknown));
-    };
     let meta = &message.params.meta;
     let progress_token = progress_token(meta.progress_token).map_err(refuse)?;
     let log_level = match revision.era() {
         Era::Legacy => Some(setting.log_level.unwrap_or(LogLevel::LEGACY_DEFAULT)),
         Era::Modern => wanted_level(meta.log_level).map_err(refuse)?,
     };
-    let client_info = match known {
-        Method::Initialize => message.params.client_info.object(),
-        _ => meta.client_info.object(),
-    };
-    let respond = respond(&operation, setting.accept).map_err(refuse)?;
-    Ok(Route::Invoke(Invocation {
+    let respond = respond(known == Method::Listen, setting.accept).map_err(refuse)?;
+    let around = Circumstances {
         revision,
-        session: setting.session,
-        id,
-        operation,
         capabilities: setting.capabilities,
-        progress_token,
-        log_level,
-        respond,
-        client_info,
-        trace: Trace::of(meta),
-        meta: meta.text,
-    }))
+        over_http: setting.accept.is_some(),
+    };
+    let invocation = |operation| {
+        Ok(Route::Invoke(Invocation {
+            revision,
+            session: setting.session,
+            id,
+            operation,
+            capabilities: setting.capabilities,
+            progress_token,
+            log_level,
+            respond,
+            meta: meta.text,
+        }))
+    };
+    // The frequent one apart, so that it is made in its place and not made and moved.
+    if known == Method::CallTool {
+        let call = operation::call_tool(&message.params, revision).map_err(refuse)?;
+        return invocation(call);
+    }
+    match operation::operation(known, message, around).map_err(refuse)? {
+        Some(operation) => invocation(operation),
+        None => Err(refuse(unknown)),
+    }
 }
 
 /// Builds the invocation of an `initialize`, whose revision and capabilities are those that it settles.
@@ -254,6 +273,7 @@ fn begin<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, R
         && let Operation::Initialize {
             negotiated,
             capabilities,
+            ..
         } = invocation.operation
     {
         return Ok(Route::Invoke(Invocation {
@@ -293,7 +313,11 @@ fn progress_token<'b>(value: Value<'b>) -> Result<Option<RawId<'b>>, Reason<'b>>
     })
 }
 
-fn wanted_level<'b>(value: Value<'b>) -> Result<Option<LogLevel>, Reason<'b>> {
+fn wanted_level<'b>(level: Raw<'b>) -> Result<Option<LogLevel>, Reason<'b>> {
+    if !level.is_there() {
+        return Ok(None);
+    }
+    let value = level.value();
     if value.is_nothing() {
         return Ok(None);
     }
@@ -305,14 +329,10 @@ fn wanted_level<'b>(value: Value<'b>) -> Result<Option<LogLevel>, Reason<'b>> {
 }
 
 /// One JSON object unless the client takes only events, or the answer is a stream by nature.
-fn respond<'b>(
-    operation: &Operation<'b>,
-    accept: Option<(Accept, &'b [u8])>,
-) -> Result<Respond, Reason<'b>> {
+fn respond<'b>(stream: bool, accept: Option<(Accept, &'b [u8])>) -> Result<Respond, Reason<'b>> {
     let Some((accept, value)) = accept else {
         return Ok(Respond::Json);
     };
-    let stream = matches!(operation, Operation::Listen { .. });
     match (stream, accept.json, accept.events) {
         (true, _, true) | (false, false, _) => Ok(Respond::Events),
         (true, _, false) => Err(Reason::NotAcceptable {
@@ -324,12 +344,12 @@ fn respond<'b>(
 }
 
 /// The level that a `logging/setLevel` sets from here on.
-fn level_set(route: &Route<'_>) -> Option<LogLevel> {
+fn level_set(route: &Result<Route<'_>, Refusal<'_>>) -> Option<LogLevel> {
     match route {
-        Route::Invoke(Invocation {
+        Ok(Route::Invoke(Invocation {
             operation: Operation::SetLevel { level },
             ..
-        }) => Some(*level),
+        })) => Some(*level),
         _ => None,
     }
 }
@@ -339,12 +359,12 @@ fn notice<'b>(session: Option<SessionId>, message: &Message<'b>) -> Notice<'b> {
     debug_assert_eq!(message.shape, Shape::Notification);
     match message.method.and_then(Method::parse) {
         Some(Method::Initialized) => Notice::Initialized,
-        Some(Method::Cancelled) => match message.params.request_id.id() {
+        Some(Method::Cancelled) => match message.params.request_id.value().id() {
             Some(request) => Notice::Cancelled { session, request },
             None => Notice::Other,
         },
         Some(Method::RootsChanged) => Notice::RootsChanged { session },
-        Some(Method::Progress) => match message.params.progress_token.id() {
+        Some(Method::Progress) => match message.params.progress_token.value().id() {
             Some(token) => Notice::Progress { session, token },
             None => Notice::Other,
         },

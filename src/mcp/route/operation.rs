@@ -19,6 +19,8 @@ pub enum Operation<'b> {
         negotiated: Revision,
         /// What the client declares.
         capabilities: ClientCapabilities,
+        /// The text of the `clientInfo` object, if there is one. Not verified.
+        client_info: Option<&'b [u8]>,
     },
     /// Answer with an empty result.
     Ping,
@@ -243,12 +245,7 @@ pub(super) fn operation<'b>(
     let params = &message.params;
     let modern = around.revision.era() == Era::Modern;
     Ok(Some(match method {
-        Method::CallTool => Operation::CallTool {
-            name: name(params)?,
-            arguments: arguments(params)?,
-            retry: retry(params, modern)?,
-            task: task(params, around.revision)?,
-        },
+        Method::CallTool => call_tool(params, around.revision)?,
         Method::ListTools => Operation::ListTools {
             cursor: cursor(params)?,
         },
@@ -292,6 +289,20 @@ pub(super) fn operation<'b>(
     }))
 }
 
+/// Reads what a `tools/call` asks for.
+#[inline]
+pub(super) fn call_tool<'b>(
+    params: &Params<'b>,
+    revision: Revision,
+) -> Result<Operation<'b>, Reason<'b>> {
+    Ok(Operation::CallTool {
+        name: name(params)?,
+        arguments: arguments(params)?,
+        retry: retry(params, revision.era() == Era::Modern)?,
+        task: task(params, revision)?,
+    })
+}
+
 /// A refusal of a parameter.
 const fn wrong(member: &'static str, expected: &'static str) -> Reason<'static> {
     Reason::Param { member, expected }
@@ -323,7 +334,7 @@ fn bounded<'b>(uri: Str<'b>, member: &'static str) -> Result<Str<'b>, Reason<'b>
 }
 
 fn cursor<'b>(params: &Params<'b>) -> Result<Option<Str<'b>>, Reason<'b>> {
-    match params.cursor {
+    match params.cursor.value() {
         value if value.is_nothing() => Ok(None),
         Value::Text(cursor) => Ok(Some(cursor)),
         _ => Err(wrong("params.cursor", "a string")),
@@ -355,18 +366,27 @@ fn strings<'b>(member: &'static str, value: Value<'b>) -> Result<Option<&'b [u8]
 }
 
 /// What a retry brings; only the modern era has retries, and elsewhere these members mean nothing.
+#[inline]
 fn retry<'b>(params: &Params<'b>, modern: bool) -> Result<Option<Retry<'b>>, Reason<'b>> {
-    if !modern || (params.input_responses.is_nothing() && params.request_state.is_nothing()) {
+    if !modern || !(params.input_responses.is_there() || params.request_state.is_there()) {
         return Ok(None);
     }
-    let input_responses = match params.input_responses {
+    read_retry(params)
+}
+
+#[cold]
+fn read_retry<'b>(params: &Params<'b>) -> Result<Option<Retry<'b>>, Reason<'b>> {
+    let input_responses = match params.input_responses.value() {
         value if value.is_nothing() => None,
         value => Some(input_responses(value)?),
     };
-    let request_state = match params.request_state {
+    let request_state = match params.request_state.value() {
         value if value.is_nothing() => None,
         value => Some(required(value, "params.requestState", "a string")?),
     };
+    if input_responses.is_none() && request_state.is_none() {
+        return Ok(None);
+    }
     Ok(Some(Retry {
         input_responses,
         request_state,
@@ -387,12 +407,21 @@ fn input_responses<'b>(value: Value<'b>) -> Result<&'b [u8], Reason<'b>> {
 }
 
 /// `params.task`, which only one revision gives a meaning to.
+#[inline]
 fn task<'b>(params: &Params<'b>, revision: Revision) -> Result<Option<TaskRequest>, Reason<'b>> {
-    if params.task.is_nothing() || !Method::TaskResult.is_in(revision) {
+    if !params.task.is_there() || !Method::TaskResult.is_in(revision) {
         return Ok(None);
     }
-    let object = params.task.object();
-    let object = object.ok_or(wrong("params.task", "an object"))?;
+    read_task(params)
+}
+
+#[cold]
+fn read_task<'b>(params: &Params<'b>) -> Result<Option<TaskRequest>, Reason<'b>> {
+    let object = match params.task.value() {
+        value if value.is_nothing() => return Ok(None),
+        Value::Object(object) => object,
+        _ => return Err(wrong("params.task", "an object")),
+    };
     let [ttl] = fields(object, [("ttl", "params.task.ttl")])?;
     let ttl_ms = match ttl {
         value if value.is_nothing() => None,
@@ -410,14 +439,14 @@ fn task<'b>(params: &Params<'b>, revision: Revision) -> Result<Option<TaskReques
 
 fn initialize<'b>(params: &Params<'b>, over_http: bool) -> Result<Operation<'b>, Reason<'b>> {
     let requested = required(
-        params.protocol_version,
+        params.protocol_version.value(),
         "params.protocolVersion",
         "a string",
     )?;
     let requested = requested
         .as_plain()
         .and_then(|name| Revision::parse(name.as_bytes()));
-    let capabilities = match params.capabilities {
+    let capabilities = match params.capabilities.value() {
         value if value.is_nothing() => ClientCapabilities::NONE,
         Value::Object(text) => ClientCapabilities::read(text, DEPTH_MAX).map_err(Reason::Json)?,
         _ => return Err(wrong("params.capabilities", "an object")),
@@ -425,21 +454,22 @@ fn initialize<'b>(params: &Params<'b>, over_http: bool) -> Result<Operation<'b>,
     Ok(Operation::Initialize {
         negotiated: Revision::negotiate(requested, over_http),
         capabilities,
+        client_info: params.client_info.value().object(),
     })
 }
 
 fn complete<'b>(params: &Params<'b>, revision: Revision) -> Result<Operation<'b>, Reason<'b>> {
     let object = |value: Value<'b>, member| value.object().ok_or(wrong(member, "an object"));
-    let reference = reference(object(params.reference, "params.ref")?)?;
+    let reference = reference(object(params.reference.value(), "params.ref")?)?;
     let [name, value] = fields(
-        object(params.argument, "params.argument")?,
+        object(params.argument.value(), "params.argument")?,
         [
             ("name", "params.argument.name"),
             ("value", "params.argument.value"),
         ],
     )?;
     // The revisions before it know no context.
-    let context = match params.context {
+    let context = match params.context.value() {
         value if value.is_nothing() || revision < Revision::V2025_06_18 => None,
         value => {
             let [known] = fields(
@@ -479,7 +509,7 @@ fn reference<'b>(object: &'b [u8]) -> Result<Reference<'b>, Reason<'b>> {
 }
 
 fn level<'b>(params: &Params<'b>) -> Result<LogLevel, Reason<'b>> {
-    let level = required(params.level, "params.level", "a string")?;
+    let level = required(params.level.value(), "params.level", "a string")?;
     LogLevel::parse(level).ok_or(Reason::UnknownLevel { level })
 }
 
@@ -487,7 +517,7 @@ fn listen<'b>(
     params: &Params<'b>,
     capabilities: ClientCapabilities,
 ) -> Result<Operation<'b>, Reason<'b>> {
-    let object = params.notifications.object();
+    let object = params.notifications.value().object();
     let object = object.ok_or(wrong("params.notifications", "an object"))?;
     let [tools, prompts, resources, uris, task_ids] = fields(
         object,
@@ -570,7 +600,7 @@ fn on_task<'b>(
         Method::CancelTask => Operation::CancelTask { task_id },
         Method::UpdateTask => Operation::UpdateTask {
             task_id,
-            responses: input_responses(params.input_responses)?,
+            responses: input_responses(params.input_responses.value())?,
         },
         _ => Operation::GetTask { task_id },
     })

@@ -94,11 +94,11 @@ pub fn route_stdio<'b>(
             expected: "a string",
         })),
         (Some(handshake), _) => {
-            let route = invoke(handshake.setting(), message)?;
+            let route = invoke(handshake.setting(), message);
             if let (Some(level), Some(handshake)) = (level_set(&route), &mut process.handshake) {
                 handshake.log_level = Some(level);
             }
-            Ok(route)
+            route
         }
         // A ping may come before the handshake.
         (None, Some(Method::Ping)) => invoke(before, message),

@@ -21,12 +21,13 @@ fn initialize_opens_a_session_at_the_negotiated_revision() {
         let Operation::Initialize {
             negotiated,
             capabilities,
+            ..
         } = invocation.operation
         else {
             panic!("{invocation:?}")
         };
         assert_eq!(
-            invocation.client_info,
+            invocation.client_info(),
             Some(br#"{"name":"t","version":"1"}"#.as_slice())
         );
         assert_eq!(

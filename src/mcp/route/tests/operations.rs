@@ -429,10 +429,13 @@ fn what_a_request_says_of_its_client_and_its_trace_is_handed_on() {
     let Ok(Route::Invoke(invocation)) = route_stdio(&mut Process::default(), &message) else {
         panic!("it is served")
     };
-    assert_eq!(invocation.client_info, Some(br#"{"name":"c"}"#.as_slice()));
-    assert!(invocation.trace.traceparent.unwrap().eq_str("00-a-b-01"));
-    assert!(invocation.trace.tracestate.unwrap().eq_str("x=1"));
-    assert!(invocation.trace.baggage.is_none(), "it is no string");
+    assert_eq!(
+        invocation.client_info(),
+        Some(br#"{"name":"c"}"#.as_slice())
+    );
+    assert!(invocation.trace().traceparent.unwrap().eq_str("00-a-b-01"));
+    assert!(invocation.trace().tracestate.unwrap().eq_str("x=1"));
+    assert!(invocation.trace().baggage.is_none(), "it is no string");
     assert_eq!(
         invocation.log_level, None,
         "a modern request hears what it asks for"
