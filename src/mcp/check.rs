@@ -91,7 +91,7 @@ fn over_sse(message: &Message<'_>, sessions: &Sessions) {
         let id = id.expect("there is room for it");
         if let Some(revision) = settled {
             let capabilities = ClientCapabilities::NONE;
-            assert!(sessions.settle(id, principal, revision, capabilities));
+            assert!(sessions.settle(id, principal, revision, capabilities, None));
         }
         let text = id.text();
         let found = sse_session(Some(&text), sessions, principal, 0);

@@ -21,7 +21,7 @@ pub use id::{EventId, StreamId};
 pub use ring::{Appended, Attached, Event, Replay, UnknownStream};
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::changes::{Changes, SubscribeError, Subscriptions, Told};
 use super::id::InlineId;
@@ -72,6 +72,8 @@ pub struct SessionEvents {
     changes: Arc<Changes>,
     /// Streams that a connection or a call has now: while there are some, the session is in use.
     attached: AtomicUsize,
+    /// `clientInfo`, where the session itself was made before it was said.
+    client_info: OnceLock<Box<[u8]>>,
     state: Mutex<State>,
 }
 
@@ -97,6 +99,7 @@ impl SessionEvents {
             limits,
             changes,
             attached: AtomicUsize::new(0),
+            client_info: OnceLock::new(),
             state: Mutex::new(State {
                 ring: Ring::new(limits, budget),
                 told,
@@ -212,6 +215,15 @@ impl SessionEvents {
     /// Whether the session has ended: nothing is kept and nothing is taken any longer.
     pub fn is_closed(&self) -> bool {
         self.lock().closed
+    }
+
+    /// Keeps what the client says of itself, the first time that it does.
+    pub(super) fn keep_client_info(&self, info: &[u8]) {
+        self.client_info.get_or_init(|| info.into());
+    }
+
+    pub(super) fn client_info(&self) -> Option<&[u8]> {
+        self.client_info.get().map(AsRef::as_ref)
     }
 
     /// Whether a stream is carried by somebody now.

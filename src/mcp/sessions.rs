@@ -269,10 +269,16 @@ impl Sessions {
         principal: Principal,
         revision: Revision,
         capabilities: ClientCapabilities,
+        client_info: Option<&[u8]>,
     ) -> bool {
-        self.with(id, principal, |session| {
-            session.settle(revision, capabilities)
-        }) == Some(true)
+        let settle = |session: &Session| {
+            let settled = session.settle(revision, capabilities);
+            if settled && let Some(info) = client_info.filter(session::is_short) {
+                self.events_of(session).keep_client_info(info);
+            }
+            settled
+        };
+        self.with(id, principal, settle) == Some(true)
     }
 
     /// `clientInfo` of the session's `initialize`, if it was kept. Not verified.
@@ -282,10 +288,7 @@ impl Sessions {
 
     /// What the session keeps for its client; made here if there is nothing yet, so ask only where there is something to keep.
     pub fn events(&self, id: SessionId, principal: Principal) -> Option<Arc<SessionEvents>> {
-        self.with(id, principal, |session| {
-            let events = session.events_or_new(self.event_limits, &self.changes, &self.budget);
-            Arc::clone(events)
-        })
+        self.with(id, principal, |session| Arc::clone(self.events_of(session)))
     }
 
     /// The same where there is something already.
@@ -372,6 +375,10 @@ impl Sessions {
             expired: self.expired.load(Relaxed),
             evicted: self.evicted.load(Relaxed),
         }
+    }
+
+    fn events_of<'a>(&self, session: &'a Session) -> &'a Arc<SessionEvents> {
+        session.events_or_new(self.event_limits, &self.changes, &self.budget)
     }
 
     fn with<T>(

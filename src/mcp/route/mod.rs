@@ -11,6 +11,7 @@ mod batch;
 mod http;
 mod members;
 mod operation;
+mod parameters;
 mod sse;
 mod stdio;
 
@@ -34,7 +35,7 @@ use super::sessions::SessionId;
 use crate::limits::ID_BYTES_MAX;
 use crate::wire::json::Str;
 use members::DEPTH_MAX;
-use operation::Circumstances;
+use parameters::Circumstances;
 
 /// What to do with a message that is not refused.
 #[derive(Clone, Copy, Debug)]
@@ -257,10 +258,10 @@ fn invoke<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, 
     };
     // The frequent one apart, so that it is made in its place and not made and moved.
     if known == Method::CallTool {
-        let call = operation::call_tool(&message.params, revision).map_err(refuse)?;
+        let call = parameters::call_tool(&message.params, revision).map_err(refuse)?;
         return invocation(call);
     }
-    match operation::operation(known, message, around).map_err(refuse)? {
+    match parameters::operation(known, message, around).map_err(refuse)? {
         Some(operation) => invocation(operation),
         None => Err(refuse(unknown)),
     }

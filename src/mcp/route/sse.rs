@@ -77,10 +77,12 @@ pub fn sse_message<'b>(
         Some(Method::Initialize) if facts.settled => Err(refuse(Reason::AlreadyInitialized)),
         Some(Method::Initialize) => {
             let route = begin(setting, message)?;
-            if let Route::Invoke(invocation) = &route
-                && !sessions.settle(id, principal, invocation.revision, invocation.capabilities)
-            {
-                return Err(refuse(Reason::AlreadyInitialized));
+            if let Route::Invoke(found) = &route {
+                let (revision, capabilities) = (found.revision, found.capabilities);
+                let info = found.client_info();
+                if !sessions.settle(id, principal, revision, capabilities, info) {
+                    return Err(refuse(Reason::AlreadyInitialized));
+                }
             }
             Ok(route)
         }

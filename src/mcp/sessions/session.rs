@@ -16,7 +16,7 @@ pub(super) struct Session {
     pub(super) principal: Principal,
     pub(super) used_ms: AtomicU64,
     pub(super) stream_owner: AtomicU64,
-    /// What it agreed on, as [`Facts`] lays it out.
+    /// What it agreed on: see the constants below.
     facts: AtomicU64,
     /// The version of the lists when it was made: what changes from there on is news to its client.
     lists_version: u64,
@@ -33,6 +33,11 @@ const INITIALIZED: u64 = 1 << 48;
 const SSE: u64 = 1 << 49;
 const SETTLED: u64 = 1 << 50;
 
+/// Whether what a client says of itself is kept.
+pub(super) fn is_short(info: &&[u8]) -> bool {
+    info.len() <= CLIENT_INFO_BYTES_MAX
+}
+
 /// The bits of what `initialize` settles.
 fn settled(revision: Revision, capabilities: ClientCapabilities) -> u64 {
     u64::from(capabilities.bits()) | u64::from(revision.index()) << REVISION_SHIFT | SETTLED
@@ -47,14 +52,13 @@ impl Session {
         lists_version: u64,
         now_ms: u64,
     ) -> Self {
-        let kept = client_info.filter(|info| info.len() <= CLIENT_INFO_BYTES_MAX);
         Self {
             principal,
             used_ms: AtomicU64::new(now_ms),
             stream_owner: AtomicU64::new(0),
             facts: AtomicU64::new(settled(agreed.0, agreed.1)),
             lists_version,
-            client_info: kept.map(Into::into),
+            client_info: client_info.filter(is_short).map(Into::into),
             events: OnceLock::new(),
         }
     }
@@ -109,7 +113,8 @@ impl Session {
     }
 
     pub(super) fn client_info(&self) -> Option<Box<[u8]>> {
-        self.client_info.clone()
+        let later = || self.events.get()?.client_info();
+        self.client_info.as_deref().or_else(later).map(Into::into)
     }
 
     /// Whether somebody is connected to one of its streams, or a call of its writes one: then it is in use.

@@ -282,7 +282,9 @@ fn an_sse_session_is_settled_once_and_by_its_principal() {
     assert_eq!(facts.transport, Transport::Sse);
     assert_eq!(facts.revision, Revision::V2024_11_05);
     assert!(!facts.settled);
-    let settle = |principal, revision| sessions.settle(id, principal, revision, CAPS);
+    let info = Some(b"{}".as_slice());
+    let settle = |principal, revision| sessions.settle(id, principal, revision, CAPS, info);
+    assert_eq!(sessions.client_info(id, alice), None);
     assert!(!settle(NOBODY, Revision::V2024_11_05));
     assert!(settle(alice, Revision::V2025_03_26));
     assert!(!settle(alice, Revision::V2024_11_05));
@@ -296,7 +298,8 @@ fn an_sse_session_is_settled_once_and_by_its_principal() {
     assert!(facts.settled && facts.initialized);
     assert_eq!(facts.transport, Transport::Sse);
     let other = sessions.create(new(2, 0)).unwrap();
-    assert!(!sessions.settle(other, NOBODY, Revision::V2025_03_26, CAPS));
+    assert!(!sessions.settle(other, NOBODY, Revision::V2025_03_26, CAPS, None));
+    assert_eq!(sessions.client_info(id, alice).as_deref(), info);
 }
 
 #[test]
