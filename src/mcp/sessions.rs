@@ -397,12 +397,14 @@ impl Sessions {
         now_ms.saturating_sub(session.used_ms.load(Relaxed)) > self.idle_ms && !session.has_stream()
     }
 
-    /// Removes one session to make room: of those next in the ring, the one unused for longest. False where all that were
-    /// looked at have streams.
+    /// Removes one session to make room: of those next in the ring, the one unused for longest. Of several that were used in the
+    /// same millisecond it is the one made last, so that a flood of new ones displaces itself. False where all that were looked
+    /// at have streams.
     fn evict(&self) -> bool {
         let guard = self.map.guard();
         let mut oldest: Option<(u64, u128)> = None;
-        for _ in 0..EVICTION_STEPS_MAX {
+        // Each once: what is pushed back stands behind the end of this moment.
+        for _ in 0..EVICTION_STEPS_MAX.min(self.ring.len()) {
             let Some(id) = self.ring.pop() else {
                 break;
             };
@@ -415,7 +417,7 @@ impl Sessions {
             }
             let candidate = (session.used_ms.load(Relaxed), id);
             match oldest {
-                Some(held) if held.0 <= candidate.0 => self.ring.push(id),
+                Some(held) if held.0 < candidate.0 => self.ring.push(id),
                 Some(held) => {
                     self.ring.push(held.1);
                     oldest = Some(candidate);

@@ -147,6 +147,22 @@ fn a_flood_of_sessions_does_not_displace_the_one_that_works() {
     assert_eq!(sessions.counts().live, 100);
 }
 
+/// A busy server makes and uses many sessions in one millisecond.
+#[test]
+fn within_one_millisecond_the_session_that_works_is_kept() {
+    let sessions = Sessions::new(10, 1_000_000);
+    let works = sessions.create(new(0, 7)).unwrap();
+    for seed in 1..1_000 {
+        let now_ms = 7 + seed / 50;
+        let other = sessions.create(new(seed, now_ms)).unwrap();
+        sessions.touch(other, NOBODY, now_ms).unwrap();
+        assert!(
+            sessions.touch(works, NOBODY, now_ms).is_some(),
+            "displaced after {seed}"
+        );
+    }
+}
+
 #[test]
 fn when_all_are_used_the_one_unused_for_longest_goes() {
     let sessions = Sessions::new(4, 1_000_000);
@@ -329,7 +345,7 @@ fn the_end_of_a_session_gives_back_all_that_it_keeps() {
         |sessions, _| assert_eq!(sessions.sweep(5_000, 10).expired, 1),
         |sessions, _| {
             for seed in 100..102 {
-                sessions.create(new(seed, 0)).unwrap();
+                sessions.create(new(seed, 1)).unwrap();
             }
         },
     ];
