@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::ID_BYTES_MAX;
 use crate::mcp::code;
 
 const DEPTH: usize = 32;
@@ -153,6 +154,31 @@ fn a_member_that_is_read_may_stand_once_only() {
             "params.name",
         ),
         (
+            r#"{"jsonrpc":"2.0","method":"x","params":{"cursor":null,"cursor":"c"},"id":5}"#,
+            "params.cursor",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"x","params":{"task":{},"t\u0061sk":{}},"id":5}"#,
+            "params.task",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"x","params":{"requestState":"a","requestState":"b"},"id":5}"#,
+            "params.requestState",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"x","params":{"ref":{},"argument":{},"ref":{}},"id":5}"#,
+            "params.ref",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":{"tracestate":"a=1","tracestate":"a=2"}},"id":5}"#,
+            "params._meta.tracestate",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":{"io.modelcontextprotocol/clientInfo":{},
+               "io.modelcontextprotocol\/clientInfo":{}}},"id":5}"#,
+            META_CLIENT_INFO,
+        ),
+        (
             r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2025-11-25",
                "io.modelcontextprotocol\/protocolVersion":"2026-07-28"}},"id":5}"#,
             META_VERSION,
@@ -266,6 +292,28 @@ fn the_three_shapes_are_told_apart() {
         ok(r#"{"jsonrpc":"2.0","error":{"code":1,"message":""}}"#).shape,
         Shape::Response
     );
+}
+
+#[test]
+fn a_rare_member_has_its_value_and_nothing_has_none() {
+    let message = ok(
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"cursor":"c","level":null,"requestId":7,"task":{"ttl":[1]}}}"#,
+    );
+    let params = &message.params;
+    assert!(params.cursor.value().text().unwrap().eq_str("c"));
+    assert!(params.level.is_there() && params.level.value().is_nothing());
+    assert!(params.request_id.value().id().is_some());
+    assert_eq!(
+        params.task.value().object(),
+        Some(br#"{"ttl":[1]}"#.as_slice())
+    );
+    assert!(!params.context.is_there() && matches!(params.context.value(), Value::Absent));
+}
+
+/// It is made and moved once for each request.
+#[test]
+fn a_message_is_small() {
+    assert!(size_of::<Message<'_>>() <= 704);
 }
 
 /// What the scanner reads is what an independent reader reads, for messages put together at random.

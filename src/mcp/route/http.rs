@@ -5,14 +5,14 @@
 //!
 //! Source: MCP 2026-07-28 basic/transports/streamable-http; 2025-11-25 basic/transports.
 
-use super::{Notice, Route, Setting, invoke, notice, response};
+use super::{Notice, Route, Setting, invoke, level_set, notice, response};
 use crate::mcp::capability::ClientCapabilities;
 use crate::mcp::headers::{self, Accept};
 use crate::mcp::message::{META_VERSION, Message, Shape, Value};
-use crate::mcp::method::{Method, named_member};
+use crate::mcp::method::Method;
 use crate::mcp::refusal::{Reason, Refusal, Requested};
 use crate::mcp::revision::{Era, Revision};
-use crate::mcp::sessions::{Principal, SessionFacts, SessionId, Sessions};
+use crate::mcp::sessions::{Principal, SessionFacts, SessionId, Sessions, Transport};
 use crate::wire::json::Str;
 
 /// The header fields that MCP gives a meaning to, each at most once in the head.
@@ -86,16 +86,12 @@ pub fn post<'b>(
         principal,
         now_ms,
     };
-    let route = match request.era() {
+    // Every way ends in the last call that makes the route, so that it is made where it is wanted: it is large.
+    match request.era() {
         Ok(Era::Modern) => request.modern(),
         Ok(Era::Legacy) => request.legacy(),
-        Err(reason) => Err(Refusal::new(reason, message.id)),
-    };
-    // An answer that arrives here carries our id: it is no id to answer with.
-    route.map_err(|refusal| match message.shape {
-        Shape::Response => refusal.with_id(None),
-        _ => refusal,
-    })
+        Err(reason) => Err(request.refuse(reason)),
+    }
 }
 
 struct Post<'a, 'b> {
@@ -133,9 +129,18 @@ impl<'b> Post<'_, 'b> {
         }
     }
 
+    /// Refuses the message under its own id; an answer that arrives here carries one of ours, which is no id to answer with.
+    fn refuse(&self, reason: Reason<'b>) -> Refusal<'b> {
+        let id = match self.message.shape {
+            Shape::Response => None,
+            _ => self.message.id,
+        };
+        Refusal::new(reason, id)
+    }
+
     fn modern(&self) -> Result<Route<'b>, Refusal<'b>> {
         let message = self.message;
-        let refuse = |reason| Refusal::new(reason, message.id);
+        let refuse = |reason| self.refuse(reason);
         let Some(method) = message.method else {
             return Err(refuse(Reason::UnexpectedResponse));
         };
@@ -145,9 +150,13 @@ impl<'b> Post<'_, 'b> {
                 headers::check_method(self.facts.mcp_method, method).map_err(refuse)?;
             }
             return Ok(Route::Notice(match notice(None, message) {
-                // Over HTTP a modern client cancels by disconnecting: an id alone names nobody's request.
-                Notice::Cancelled { .. } | Notice::Initialized => Notice::Other,
-                other => other,
+                // Over HTTP a modern client cancels by disconnecting: an id alone names nobody's request. And it has no
+                // session whose handshake, roots or questions the others could be about.
+                Notice::Cancelled { .. }
+                | Notice::Initialized
+                | Notice::RootsChanged { .. }
+                | Notice::Progress { .. }
+                | Notice::Other => Notice::Other,
             }));
         }
         let meta = &message.params.meta;
@@ -158,9 +167,10 @@ impl<'b> Post<'_, 'b> {
             }));
         }
         // Before the header checks: a request without its keys is told of these first, in whatever era its sender thought to be.
-        super::declared(meta.client_capabilities).map_err(refuse)?;
+        let accept = Some((self.accept, self.facts.accept.unwrap_or_default()));
+        let setting = Setting::modern(message, accept).map_err(refuse)?;
         headers::check_method(self.facts.mcp_method, method).map_err(refuse)?;
-        if let Some(member) = named_member(method) {
+        if let Some(member) = Method::parse(method).and_then(Method::named_member) {
             let params = &message.params;
             let body = match member {
                 "params.name" => params.name,
@@ -169,23 +179,18 @@ impl<'b> Post<'_, 'b> {
             };
             headers::check_name(self.facts.mcp_name, body, member).map_err(refuse)?;
         }
-        let setting = Setting {
-            revision: Revision::MODERN,
-            session: None,
-            capabilities: ClientCapabilities::NONE,
-            log_level: None,
-            accept: Some((self.accept, self.facts.accept.unwrap_or_default())),
-        };
         invoke(setting, message)
     }
 
     fn legacy(&self) -> Result<Route<'b>, Refusal<'b>> {
         let message = self.message;
-        let refuse = |reason| Refusal::new(reason, message.id);
-        let is_initialize = message.shape == Shape::Request
-            && message.method.and_then(Method::parse) == Some(Method::Initialize);
+        let refuse = |reason| self.refuse(reason);
+        let asked = match message.shape {
+            Shape::Request => message.method.and_then(Method::parse),
+            _ => None,
+        };
         let session = self.session().map_err(refuse)?;
-        if is_initialize {
+        if asked == Some(Method::Initialize) {
             if session.is_some() {
                 return Err(refuse(Reason::AlreadyInitialized));
             }
@@ -208,8 +213,18 @@ impl<'b> Post<'_, 'b> {
                 }
                 Ok(Route::Notice(notice))
             }
+            Shape::Request if asked == Some(Method::SetLevel) => self.set_level(id, &facts),
             Shape::Request => invoke(self.setting(Some(id), &facts), message),
         }
+    }
+
+    #[cold]
+    fn set_level(&self, id: SessionId, facts: &SessionFacts) -> Result<Route<'b>, Refusal<'b>> {
+        let route = invoke(self.setting(Some(id), facts), self.message);
+        if let Some(level) = level_set(&route) {
+            self.sessions.set_log_level(id, self.principal, level);
+        }
+        route
     }
 
     fn initialize(&self) -> Result<Route<'b>, Refusal<'b>> {
@@ -218,6 +233,8 @@ impl<'b> Post<'_, 'b> {
             capabilities: ClientCapabilities::NONE,
             log_level: None,
             initialized: false,
+            settled: false,
+            transport: Transport::Streamable,
         };
         super::begin(self.setting(None, &facts), self.message)
     }
@@ -267,7 +284,7 @@ fn agreed_version<'b>(header: Option<&'b [u8]>, body: Str<'b>) -> Result<Revisio
         })
 }
 
-fn find<'b>(
+pub(super) fn find<'b>(
     header: Option<&'b [u8]>,
     sessions: &Sessions,
     principal: Principal,
@@ -279,6 +296,7 @@ fn find<'b>(
     let id = SessionId::parse(headers::trim(value)).ok_or(Reason::UnknownSession)?;
     let facts = sessions
         .touch(id, principal, now_ms)
+        .filter(|facts| facts.transport == Transport::Streamable)
         .ok_or(Reason::UnknownSession)?;
     Ok(Some((id, facts)))
 }

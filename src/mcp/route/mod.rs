@@ -7,21 +7,35 @@
 //! Nothing here allocates, waits or remembers.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod http;
+mod members;
+mod operation;
+mod parameters;
+mod sse;
 mod stdio;
 
+pub use batch::{Batch, batch_session, is_batch};
 pub use http::{HttpFacts, OpenStream, admit_post, delete, get, post};
+pub use members::{Members, Strings};
+pub use operation::{ListenFilter, Operation, Reference, Retry, TaskRequest};
+pub use sse::{admit_sse, sse_message, sse_session};
 pub use stdio::{Process, route_stdio};
 
 use super::capability::{ClientCapabilities, LogLevel};
 use super::headers::Accept;
 use super::id::RawId;
-use super::message::{META_CAPABILITIES, META_LOG_LEVEL, Message, Shape, Value};
+use super::message::{
+    META_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL, Message, Raw, Shape, Value,
+};
 use super::method::Method;
 use super::refusal::{Reason, Refusal};
 use super::revision::{Era, Revision};
 use super::sessions::SessionId;
-use crate::wire::json::{JsonError, Kind, Reader, Str};
+use crate::limits::ID_BYTES_MAX;
+use crate::wire::json::Str;
+use members::DEPTH_MAX;
+use parameters::Circumstances;
 
 /// What to do with a message that is not refused.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +67,7 @@ pub struct Invocation<'b> {
     pub log_level: Option<LogLevel>,
     /// How to answer; over stdio always [`Respond::Json`].
     pub respond: Respond,
-    /// `params._meta` as it stands, for what is passed on (trace context).
+    /// `params._meta` as it stands, for what is passed on.
     pub meta: Option<&'b [u8]>,
 }
 
@@ -62,51 +76,53 @@ impl Invocation<'_> {
     pub fn era(&self) -> Era {
         self.revision.era()
     }
+
+    /// The method that it was sent as.
+    pub fn method(&self) -> Method {
+        self.operation.method()
+    }
 }
 
-/// What a request asks for.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Operation<'b> {
-    /// Start a legacy session (HTTP) or process (stdio) with this revision and these capabilities.
-    Initialize {
-        /// The revision to answer with and to keep.
-        negotiated: Revision,
-        /// What the client declares.
-        capabilities: ClientCapabilities,
-    },
-    /// Answer with an empty result.
-    Ping,
-    /// Say which revisions and capabilities there are.
-    Discover,
-    /// List the tools.
-    ListTools {
-        /// Where to go on, if not at the beginning.
-        cursor: Option<Str<'b>>,
-    },
-    /// Call a tool.
-    CallTool {
-        /// Which one.
-        name: Str<'b>,
-        /// The text of the `arguments` object, if there is one.
-        arguments: Option<&'b [u8]>,
-    },
-    /// Open a stream of change notifications.
-    Listen {
-        /// What the client wants on it.
-        filter: ListenFilter,
-    },
+// Few requests are asked for these, so they are not carried along but read from `_meta` again.
+impl<'b> Invocation<'b> {
+    /// `clientInfo` as JSON: of a modern request's `_meta`, or of an `initialize`. Not verified, so nothing may depend on it.
+    pub fn client_info(&self) -> Option<&'b [u8]> {
+        if let Operation::Initialize { client_info, .. } = self.operation {
+            return client_info;
+        }
+        let [info] = self.meta_members([META_CLIENT_INFO]);
+        info.object()
+    }
+
+    /// The trace that it belongs to.
+    pub fn trace(&self) -> Trace<'b> {
+        let [parent, state, baggage] = self.meta_members(["traceparent", "tracestate", "baggage"]);
+        Trace {
+            traceparent: parent.text(),
+            tracestate: state.text(),
+            baggage: baggage.text(),
+        }
+    }
+
+    /// Members of `_meta`. The scanner has refused those of these that stand twice.
+    fn meta_members<const COUNT: usize>(&self, names: [&'static str; COUNT]) -> [Value<'b>; COUNT] {
+        let meta = self.meta.unwrap_or(b"{}");
+        let names = names.map(|name| (name, name));
+        members::fields(meta, names).unwrap_or([Value::Absent; COUNT])
+    }
 }
 
-/// What a `subscriptions/listen` wants to hear of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ListenFilter {
-    /// `toolsListChanged`.
-    pub tools: bool,
-    /// `promptsListChanged`.
-    pub prompts: bool,
-    /// `resourcesListChanged`.
-    pub resources: bool,
+/// W3C trace context as it came, unchecked: what is no string is left out.
+///
+/// Source: 2026-07-28 basic/index, "Trace Context"; W3C Trace Context and Baggage.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trace<'b> {
+    /// `traceparent`.
+    pub traceparent: Option<Str<'b>>,
+    /// `tracestate`.
+    pub tracestate: Option<Str<'b>>,
+    /// `baggage`.
+    pub baggage: Option<Str<'b>>,
 }
 
 /// How a request's answer is sent.
@@ -131,6 +147,18 @@ pub enum Notice<'b> {
         /// Which one.
         request: RawId<'b>,
     },
+    /// The client's roots are others now.
+    RootsChanged {
+        /// Where; over stdio the process.
+        session: Option<SessionId>,
+    },
+    /// The client says how far it is with a request of ours.
+    Progress {
+        /// Where the request was made; over stdio the process.
+        session: Option<SessionId>,
+        /// The token that the request gave it.
+        token: RawId<'b>,
+    },
     /// Any other: taken and passed over.
     Other,
 }
@@ -148,13 +176,24 @@ pub struct ClientResponse<'b> {
     pub error: Value<'b>,
 }
 
+impl ClientResponse<'_> {
+    /// The number of the request that it answers, where it is one: ours all have numbers.
+    pub fn number(&self) -> Option<u64> {
+        match self.id {
+            Some(RawId::Integer(number)) => number.as_u64(),
+            _ => None,
+        }
+    }
+}
+
 /// What the transport knows of a request beside its message.
 #[derive(Clone, Copy)]
 struct Setting<'b> {
     revision: Revision,
     session: Option<SessionId>,
-    /// Of the session or the process; a modern request declares its own.
+    /// Of the session or the process, or of the request itself.
     capabilities: ClientCapabilities,
+    /// Of the session or the process.
     log_level: Option<LogLevel>,
     /// `Accept`, read and as it stood. None: stdio, where everything goes over one channel.
     accept: Option<(Accept, &'b [u8])>,
@@ -163,8 +202,22 @@ struct Setting<'b> {
 /// `Accept` may not say what a stream needs.
 const NEEDS_EVENTS: &str = "text/event-stream";
 
-/// Nesting of the small objects read a second time; their message bounded it already.
-const DEPTH_MAX: usize = usize::MAX;
+impl Setting<'_> {
+    /// Of a modern request, which brings everything itself.
+    #[inline]
+    fn modern<'b>(
+        message: &Message<'b>,
+        accept: Option<(Accept, &'b [u8])>,
+    ) -> Result<Setting<'b>, Reason<'b>> {
+        Ok(Setting {
+            revision: Revision::MODERN,
+            session: None,
+            capabilities: declared(message.params.meta.client_capabilities)?,
+            log_level: None,
+            accept,
+        })
+    }
+}
 
 /// Builds the invocation of a request whose era is settled.
 fn invoke<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, Refusal<'b>> {
@@ -178,39 +231,40 @@ fn invoke<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, 
     let Some(known) = known else {
         return Err(refuse(unknown));
     };
-    let operation = operation(known, message, unknown, setting.accept.is_some()).map_err(refuse)?;
     let meta = &message.params.meta;
-    let progress_token = match meta.progress_token {
-        value if value.is_nothing() => None,
-        value => Some(
-            value
-                .id()
-                .ok_or(Reason::Param {
-                    member: "params._meta.progressToken",
-                    expected: "a string or an integer",
-                })
-                .map_err(refuse)?,
-        ),
+    let progress_token = progress_token(meta.progress_token).map_err(refuse)?;
+    let log_level = match revision.era() {
+        Era::Legacy => Some(setting.log_level.unwrap_or(LogLevel::LEGACY_DEFAULT)),
+        Era::Modern => wanted_level(meta.log_level).map_err(refuse)?,
     };
-    let (capabilities, log_level) = match revision.era() {
-        Era::Legacy => (setting.capabilities, setting.log_level),
-        Era::Modern => (
-            declared(meta.client_capabilities).map_err(refuse)?,
-            wanted_level(meta.log_level).map_err(refuse)?,
-        ),
-    };
-    let respond = respond(&operation, setting.accept).map_err(refuse)?;
-    Ok(Route::Invoke(Invocation {
+    let respond = respond(known == Method::Listen, setting.accept).map_err(refuse)?;
+    let around = Circumstances {
         revision,
-        session: setting.session,
-        id,
-        operation,
-        capabilities,
-        progress_token,
-        log_level,
-        respond,
-        meta: meta.text,
-    }))
+        capabilities: setting.capabilities,
+        over_http: setting.accept.is_some(),
+    };
+    let invocation = |operation| {
+        Ok(Route::Invoke(Invocation {
+            revision,
+            session: setting.session,
+            id,
+            operation,
+            capabilities: setting.capabilities,
+            progress_token,
+            log_level,
+            respond,
+            meta: meta.text,
+        }))
+    };
+    // The frequent one apart, so that it is made in its place and not made and moved.
+    if known == Method::CallTool {
+        let call = parameters::call_tool(&message.params, revision).map_err(refuse)?;
+        return invocation(call);
+    }
+    match parameters::operation(known, message, around).map_err(refuse)? {
+        Some(operation) => invocation(operation),
+        None => Err(refuse(unknown)),
+    }
 }
 
 /// Builds the invocation of an `initialize`, whose revision and capabilities are those that it settles.
@@ -220,6 +274,7 @@ fn begin<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, R
         && let Operation::Initialize {
             negotiated,
             capabilities,
+            ..
         } = invocation.operation
     {
         return Ok(Route::Invoke(Invocation {
@@ -229,116 +284,6 @@ fn begin<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, R
         }));
     }
     Ok(route)
-}
-
-fn operation<'b>(
-    method: Method,
-    message: &Message<'b>,
-    unknown: Reason<'b>,
-    over_http: bool,
-) -> Result<Operation<'b>, Reason<'b>> {
-    let params = &message.params;
-    Ok(match method {
-        Method::Ping => Operation::Ping,
-        Method::Discover => Operation::Discover,
-        Method::Initialize => initialize(message, over_http)?,
-        Method::ListTools => Operation::ListTools {
-            cursor: match params.cursor {
-                value if value.is_nothing() => None,
-                Value::Text(cursor) => Some(cursor),
-                _ => {
-                    return Err(Reason::Param {
-                        member: "params.cursor",
-                        expected: "a string",
-                    });
-                }
-            },
-        },
-        Method::CallTool => Operation::CallTool {
-            name: params.name.text().ok_or(Reason::Param {
-                member: "params.name",
-                expected: "a string",
-            })?,
-            arguments: match params.arguments {
-                value if value.is_nothing() => None,
-                Value::Object(text) => Some(text),
-                _ => {
-                    return Err(Reason::Param {
-                        member: "params.arguments",
-                        expected: "an object",
-                    });
-                }
-            },
-        },
-        Method::Listen => {
-            let object = params.notifications.object();
-            let object = object.ok_or(Reason::Param {
-                member: "params.notifications",
-                expected: "an object",
-            })?;
-            Operation::Listen {
-                filter: listen_filter(object)?,
-            }
-        }
-        // Notifications sent with an id.
-        Method::Initialized | Method::Cancelled => return Err(unknown),
-    })
-}
-
-fn initialize<'b>(message: &Message<'b>, over_http: bool) -> Result<Operation<'b>, Reason<'b>> {
-    let params = &message.params;
-    let requested = params.protocol_version.text();
-    let requested = requested.ok_or(Reason::Param {
-        member: "params.protocolVersion",
-        expected: "a string",
-    })?;
-    let requested = requested
-        .as_plain()
-        .and_then(|name| Revision::parse(name.as_bytes()));
-    let capabilities = match params.capabilities {
-        value if value.is_nothing() => ClientCapabilities::NONE,
-        Value::Object(text) => ClientCapabilities::read(text, DEPTH_MAX).map_err(Reason::Json)?,
-        _ => {
-            return Err(Reason::Param {
-                member: "params.capabilities",
-                expected: "an object",
-            });
-        }
-    };
-    Ok(Operation::Initialize {
-        negotiated: Revision::negotiate(requested, over_http),
-        capabilities,
-    })
-}
-
-fn listen_filter<'b>(object: &'b [u8]) -> Result<ListenFilter, Reason<'b>> {
-    const WRONG: Reason<'static> = Reason::Param {
-        member: "params.notifications",
-        expected: "an object with boolean …ListChanged members",
-    };
-    let read = || -> Result<Option<ListenFilter>, JsonError> {
-        let mut filter = ListenFilter::default();
-        let mut reader = Reader::new(object, DEPTH_MAX);
-        reader.begin_object()?;
-        while let Some(key) = reader.key()? {
-            let slot = if key.eq_str("toolsListChanged") {
-                &mut filter.tools
-            } else if key.eq_str("promptsListChanged") {
-                &mut filter.prompts
-            } else if key.eq_str("resourcesListChanged") {
-                &mut filter.resources
-            } else {
-                reader.skip()?;
-                continue;
-            };
-            match reader.peek()? {
-                Kind::True | Kind::False => *slot = reader.boolean()?,
-                _ => return Ok(None),
-            }
-        }
-        Ok(Some(filter))
-    };
-    read().map_err(Reason::Json)?.ok_or(WRONG)
 }
 
 /// The capabilities that a modern request has to declare.
@@ -354,15 +299,30 @@ fn declared<'b>(value: Value<'b>) -> Result<ClientCapabilities, Reason<'b>> {
     }
 }
 
-fn wanted_level<'b>(value: Value<'b>) -> Result<Option<LogLevel>, Reason<'b>> {
+fn progress_token<'b>(value: Value<'b>) -> Result<Option<RawId<'b>>, Reason<'b>> {
     if value.is_nothing() {
         return Ok(None);
     }
-    let level = value.text().and_then(|name| {
-        LogLevel::ALL
-            .into_iter()
-            .find(|level| name.eq_str(level.as_str()))
-    });
+    const { assert!(ID_BYTES_MAX == 256, "the text below names it") };
+    // As short as an id, since every notification carries it and it is kept like one.
+    let token = value
+        .id()
+        .filter(|token| token.written_len() <= ID_BYTES_MAX);
+    token.map(Some).ok_or(Reason::Param {
+        member: "params._meta.progressToken",
+        expected: "a string or an integer of at most 256 bytes",
+    })
+}
+
+fn wanted_level<'b>(level: Raw<'b>) -> Result<Option<LogLevel>, Reason<'b>> {
+    if !level.is_there() {
+        return Ok(None);
+    }
+    let value = level.value();
+    if value.is_nothing() {
+        return Ok(None);
+    }
+    let level = value.text().and_then(LogLevel::parse);
     level.map(Some).ok_or(Reason::Meta {
         key: META_LOG_LEVEL,
         expected: "one of debug, info, notice, warning, error, critical, alert, emergency",
@@ -370,14 +330,10 @@ fn wanted_level<'b>(value: Value<'b>) -> Result<Option<LogLevel>, Reason<'b>> {
 }
 
 /// One JSON object unless the client takes only events, or the answer is a stream by nature.
-fn respond<'b>(
-    operation: &Operation<'b>,
-    accept: Option<(Accept, &'b [u8])>,
-) -> Result<Respond, Reason<'b>> {
+fn respond<'b>(stream: bool, accept: Option<(Accept, &'b [u8])>) -> Result<Respond, Reason<'b>> {
     let Some((accept, value)) = accept else {
         return Ok(Respond::Json);
     };
-    let stream = matches!(operation, Operation::Listen { .. });
     match (stream, accept.json, accept.events) {
         (true, _, true) | (false, false, _) => Ok(Respond::Events),
         (true, _, false) => Err(Reason::NotAcceptable {
@@ -388,13 +344,29 @@ fn respond<'b>(
     }
 }
 
+/// The level that a `logging/setLevel` sets from here on.
+fn level_set(route: &Result<Route<'_>, Refusal<'_>>) -> Option<LogLevel> {
+    match route {
+        Ok(Route::Invoke(Invocation {
+            operation: Operation::SetLevel { level },
+            ..
+        })) => Some(*level),
+        _ => None,
+    }
+}
+
 /// Reads a notification. One that makes no sense is passed over: nobody waits for an answer.
 fn notice<'b>(session: Option<SessionId>, message: &Message<'b>) -> Notice<'b> {
     debug_assert_eq!(message.shape, Shape::Notification);
     match message.method.and_then(Method::parse) {
         Some(Method::Initialized) => Notice::Initialized,
-        Some(Method::Cancelled) => match message.params.request_id.id() {
+        Some(Method::Cancelled) => match message.params.request_id.value().id() {
             Some(request) => Notice::Cancelled { session, request },
+            None => Notice::Other,
+        },
+        Some(Method::RootsChanged) => Notice::RootsChanged { session },
+        Some(Method::Progress) => match message.params.progress_token.value().id() {
+            Some(token) => Notice::Progress { session, token },
             None => Notice::Other,
         },
         _ => Notice::Other,

@@ -2,7 +2,8 @@
 //!
 //! Source: MCP 2026-07-28 basic/transports/stdio and basic/versioning; 2025-11-25 basic/lifecycle.
 
-use super::{Route, Setting, begin, invoke, notice, response};
+use super::{Route, Setting, begin, invoke, level_set, notice, response};
+use crate::limits::CLIENT_INFO_BYTES_MAX;
 use crate::mcp::capability::{ClientCapabilities, LogLevel};
 use crate::mcp::message::{META_VERSION, Message, Shape, Value};
 use crate::mcp::method::Method;
@@ -10,9 +11,10 @@ use crate::mcp::refusal::{Reason, Refusal, Requested};
 use crate::mcp::revision::{Era, Revision};
 
 /// What the process knows of its client's legacy handshake. Modern requests neither need nor change it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Process {
     handshake: Option<Handshake>,
+    client_info: Option<Box<[u8]>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,11 @@ impl Process {
     /// The negotiated revision, once there is one.
     pub fn revision(&self) -> Option<Revision> {
         self.handshake.map(|handshake| handshake.revision)
+    }
+
+    /// `clientInfo` of the handshake as JSON, if it was kept. Not verified.
+    pub fn client_info(&self) -> Option<&[u8]> {
+        self.client_info.as_deref()
     }
 
     /// Whether `notifications/initialized` has come, so that the client may be sent notifications of its own.
@@ -74,33 +81,34 @@ pub fn route_stdio<'b>(
             }));
         }
     };
-    let modern = Setting {
-        revision: Revision::MODERN,
+    if era == Era::Modern {
+        let setting = Setting::modern(message, None).map_err(refuse)?;
+        return invoke(setting, message);
+    }
+    let before = Setting {
+        revision: Revision::LEGACY_LATEST,
         session: None,
         capabilities: ClientCapabilities::NONE,
         log_level: None,
         accept: None,
     };
-    if era == Era::Modern {
-        return invoke(modern, message);
-    }
     match (process.handshake, message.method.and_then(Method::parse)) {
         (Some(_), Some(Method::Initialize)) => Err(refuse(Reason::AlreadyInitialized)),
-        (None, Some(Method::Initialize)) => initialize(process, modern, message),
+        (None, Some(Method::Initialize)) => initialize(process, before, message),
         // Methods that only the modern era has: what is missing is the key that says so.
         (_, Some(Method::Discover | Method::Listen)) => Err(refuse(Reason::Meta {
             key: META_VERSION,
             expected: "a string",
         })),
-        (Some(handshake), _) => invoke(handshake.setting(), message),
+        (Some(handshake), _) => {
+            let route = invoke(handshake.setting(), message);
+            if let (Some(level), Some(handshake)) = (level_set(&route), &mut process.handshake) {
+                handshake.log_level = Some(level);
+            }
+            route
+        }
         // A ping may come before the handshake.
-        (None, Some(Method::Ping)) => invoke(
-            Setting {
-                revision: Revision::LEGACY_LATEST,
-                ..modern
-            },
-            message,
-        ),
+        (None, Some(Method::Ping)) => invoke(before, message),
         (None, _) => Err(refuse(Reason::NotInitialized)),
     }
 }
@@ -130,6 +138,10 @@ fn initialize<'b>(
         message,
     )?;
     if let Route::Invoke(invocation) = &route {
+        let info = invocation.client_info();
+        process.client_info = info
+            .filter(|info| info.len() <= CLIENT_INFO_BYTES_MAX)
+            .map(Into::into);
         process.handshake = Some(Handshake {
             revision: invocation.revision,
             capabilities: invocation.capabilities,

@@ -8,6 +8,7 @@
 
 mod check;
 mod error;
+mod flag;
 mod number;
 mod reader;
 mod scan;

@@ -1,17 +1,22 @@
 //! A JSON number as it stands in its text, and the conversions that lose nothing.
 
+use super::flag::Flag;
+
 /// A validated JSON number: its exact text, of any size and precision.
 #[derive(Clone, Copy, Debug)]
 pub struct Num<'b> {
     raw: &'b str,
-    integer: bool,
+    integer: Flag,
 }
 
 impl<'b> Num<'b> {
     /// `raw` must match RFC 8259's `number`; `integer` says that it has neither fraction nor exponent.
     #[inline]
     pub(super) fn new(raw: &'b str, integer: bool) -> Self {
-        Self { raw, integer }
+        Self {
+            raw,
+            integer: Flag::new(integer),
+        }
     }
 
     /// The number exactly as sent.
@@ -23,12 +28,12 @@ impl<'b> Num<'b> {
     /// Whether it is written as an integer: no fraction, no exponent.
     #[inline]
     pub fn is_integer(&self) -> bool {
-        self.integer
+        self.integer.is_yes()
     }
 
     /// The value, if it is written as an integer and fits.
     pub fn as_u64(&self) -> Option<u64> {
-        if !self.integer {
+        if !self.is_integer() {
             return None;
         }
         match self.raw.strip_prefix('-') {
@@ -40,7 +45,7 @@ impl<'b> Num<'b> {
 
     /// The value, if it is written as an integer and fits.
     pub fn as_i64(&self) -> Option<i64> {
-        if !self.integer {
+        if !self.is_integer() {
             return None;
         }
         self.raw.parse().ok()
@@ -56,7 +61,7 @@ impl<'b> Num<'b> {
     ///
     /// Source: JSON Schema, `integer`: a number with a zero fraction.
     pub fn as_i64_integral(&self) -> Option<i64> {
-        if self.integer {
+        if self.is_integer() {
             return self.as_i64();
         }
         let (negative, magnitude) = self.integral()?;
@@ -68,7 +73,7 @@ impl<'b> Num<'b> {
     ///
     /// Source: JSON Schema, `integer`: a number with a zero fraction.
     pub fn as_u64_integral(&self) -> Option<u64> {
-        if self.integer {
+        if self.is_integer() {
             return self.as_u64();
         }
         match self.integral()? {

@@ -2,18 +2,23 @@
 
 use std::borrow::Cow;
 
+use super::flag::Flag;
+
 /// A validated JSON string: the text between its quotes, escapes not yet replaced.
 #[derive(Clone, Copy, Debug)]
 pub struct Str<'b> {
     raw: &'b str,
-    escaped: bool,
+    escaped: Flag,
 }
 
 impl<'b> Str<'b> {
     /// `raw` must be what a reader validated: well-formed escapes, no lone surrogates.
     #[inline]
     pub(super) fn new(raw: &'b str, escaped: bool) -> Self {
-        Self { raw, escaped }
+        Self {
+            raw,
+            escaped: Flag::new(escaped),
+        }
     }
 
     /// The text between the quotes, exactly as sent.
@@ -25,19 +30,19 @@ impl<'b> Str<'b> {
     /// Whether any escape stands in it, so that [`Str::raw`] is not the string's value.
     #[inline]
     pub fn is_escaped(&self) -> bool {
-        self.escaped
+        self.escaped.is_yes()
     }
 
     /// The string's value, if it needs no decoding.
     #[inline]
     pub fn as_plain(&self) -> Option<&'b str> {
-        (!self.escaped).then_some(self.raw)
+        (!self.is_escaped()).then_some(self.raw)
     }
 
     /// Whether the decoded string equals `other`; nothing is allocated.
     #[inline]
     pub fn eq_str(&self, other: &str) -> bool {
-        if !self.escaped {
+        if !self.is_escaped() {
             return self.raw == other;
         }
         self.eq_escaped(other)
@@ -57,7 +62,7 @@ impl<'b> Str<'b> {
 
     /// Appends the decoded string.
     pub fn decode_into(&self, out: &mut Vec<u8>) {
-        if !self.escaped {
+        if !self.is_escaped() {
             out.extend_from_slice(self.raw.as_bytes());
             return;
         }
@@ -69,7 +74,7 @@ impl<'b> Str<'b> {
 
     /// The decoded string, borrowed when it needs no decoding.
     pub fn to_cow(&self) -> Cow<'b, str> {
-        if !self.escaped {
+        if !self.is_escaped() {
             return Cow::Borrowed(self.raw);
         }
         let mut decoded = String::with_capacity(self.raw.len());
@@ -86,7 +91,7 @@ impl<'b> Str<'b> {
     ///
     /// Units: bytes of UTF-8.
     pub fn decoded_len(&self) -> usize {
-        if !self.escaped {
+        if !self.is_escaped() {
             return self.raw.len();
         }
         self.pieces()

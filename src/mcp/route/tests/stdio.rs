@@ -15,6 +15,10 @@ fn over_stdio_the_handshake_comes_first_and_once() {
     );
     assert!(told.text.contains("V2024_11_05"), "{told:?}");
     assert_eq!(process.revision(), Some(Revision::V2024_11_05));
+    assert_eq!(
+        process.client_info(),
+        Some(br#"{"name":"t","version":"1"}"#.as_slice())
+    );
     assert!(!process.is_initialized());
     assert_eq!(
         line(
