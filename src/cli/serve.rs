@@ -141,10 +141,9 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// A complete 2026-07-28 request: of `echo` where it is served, else of the tool list.
 fn curl_line(url: &str, catalog: &Catalog) -> String {
-    let echo = catalog.tool("echo").and_then(|tool| {
-        let schema = tool.component.tools()[tool.tool_index].input_schema();
-        echo_arguments(schema)
-    });
+    let echo = catalog
+        .tool("echo")
+        .and_then(|tool| echo_arguments(&tool.input_schema()));
     request_line(url, echo.map(|arguments| ("echo", arguments)))
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use wasmtime::Trap;
@@ -11,8 +11,13 @@ use wasmtime::Trap;
 use crate::limits::{Limits, PRINT_FLOOD_FACTOR};
 use crate::wire::json;
 
+use super::host::Asked;
 use super::limits::Refused;
 use super::wasi;
+
+/// What a call is told that finds no worker.
+pub(crate) const WORKERS_BUSY: &str =
+    "all workers are busy and their queue is full (limits.worker_queue_max); try again later";
 
 /// What a shard says about a call that it starts.
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +31,41 @@ pub struct CallContext {
 /// How a call went on.
 #[derive(Debug)]
 pub enum Started {
-    /// It ended here; the members of its `CallToolResult` were appended to `out`.
+    /// It ended here; the members of its result or error, as its outcome says, were appended to `out`.
     Done(CallReport),
+    /// It ended here and has to run again, with answers or as a task; nothing was appended.
+    Asked(Box<Asked>, CallReport),
     /// It is still computing, and goes on elsewhere; nothing was appended. Its end arrives in the shard's
     /// [`Mailbox`](super::Mailbox).
     Moved(CancelHandle),
 }
 
-/// How a call ended. All but [`Ok`](CallOutcome::Ok) are answers with `"isError":true`.
+/// A call's end, for one that no shard waits for.
+#[derive(Debug)]
+pub struct Ending {
+    /// The members of the result, or of the error, without braces: see [`CallOutcome`].
+    pub members: Vec<u8>,
+    /// How it ended, and how long its parts took.
+    pub report: CallReport,
+    /// With an outcome that has the call run again: what it asked.
+    pub asked: Option<Box<Asked>>,
+}
+
+/// No worker is free for a call; the same call can succeed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overloaded;
+
+impl fmt::Display for Overloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(WORKERS_BUSY)
+    }
+}
+
+impl std::error::Error for Overloaded {}
+
+/// How a call ended.
+///
+/// A tool's call that ends other than [`Ok`](CallOutcome::Ok) is an answer with `"isError":true`, but for the last three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallOutcome {
@@ -63,6 +95,12 @@ pub enum CallOutcome {
     Cancelled,
     /// No instance or no worker is free; the same call can succeed later.
     Overloaded,
+    /// A JSON-RPC error: the members are those of an error object, `"code":…,"message":…` and maybe `"data":…`.
+    Error,
+    /// The call asked and has to run again with the answers; there are no members.
+    InputRequired,
+    /// The call has to run again, as a task; there are no members.
+    BecomeTask,
 }
 
 impl CallOutcome {
@@ -82,6 +120,9 @@ impl CallOutcome {
             Self::Handles => "handles",
             Self::Cancelled => "cancelled",
             Self::Overloaded => "overloaded",
+            Self::Error => "error",
+            Self::InputRequired => "input_required",
+            Self::BecomeTask => "become_task",
         }
     }
 }
@@ -121,12 +162,20 @@ impl CancelHandle {
     pub fn cancel(&self) {
         self.control.cancel();
     }
+
+    /// How much longer than its deadline the call may take, for the time that it has waited for answers; none while it waits for one.
+    pub fn extension(&self) -> Option<Duration> {
+        self.control.extension()
+    }
 }
 
 /// What a running call looks at, from time to time, to learn that it must end.
 #[derive(Debug)]
 pub(crate) struct Control {
     deadline: Instant,
+    /// Nanoseconds added to the deadline.
+    extended_ns: AtomicU64,
+    waits: AtomicBool,
     cancelled: AtomicBool,
     changed: Notify,
 }
@@ -135,6 +184,8 @@ impl Control {
     pub(crate) fn new(deadline: Instant) -> Arc<Self> {
         Arc::new(Self {
             deadline,
+            extended_ns: AtomicU64::new(0),
+            waits: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             changed: Notify::new(),
         })
@@ -145,12 +196,21 @@ impl Control {
         self.changed.notify_waiters();
     }
 
+    fn extension(&self) -> Option<Duration> {
+        let waits = self.waits.load(Ordering::Acquire);
+        (!waits).then(|| self.extended())
+    }
+
+    fn extended(&self) -> Duration {
+        Duration::from_nanos(self.extended_ns.load(Ordering::Acquire))
+    }
+
     /// Why the call must stop, if it must.
     pub(crate) fn verdict(&self) -> Result<(), Stop> {
         if self.cancelled.load(Ordering::Acquire) {
             return Err(Stop::Cancelled);
         }
-        if Instant::now() >= self.deadline {
+        if Instant::now() >= self.deadline + self.extended() {
             return Err(Stop::Deadline);
         }
         Ok(())
@@ -167,7 +227,7 @@ impl Control {
         }
         tokio::select! {
             () = changed => Stop::Cancelled,
-            () = tokio::time::sleep_until(self.deadline.into()) => Stop::Deadline,
+            () = tokio::time::sleep_until((self.deadline + self.extended()).into()) => Stop::Deadline,
         }
     }
 }

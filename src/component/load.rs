@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component as Compiled;
@@ -16,6 +17,8 @@ use crate::limits::EPOCH_TICK;
 use super::cache::{Lookup, hex};
 use super::call::Control;
 use super::engine::{EngineChoice, EngineMode, WASM_PAGE_BYTES};
+use super::host::Definitions;
+use super::options::ComponentOptions;
 use super::placed::{Placed, has_imports, spread};
 use super::runtime::Runtime;
 use super::tool::{self, Skipped, Tool};
@@ -42,6 +45,9 @@ const DEMO: [(&str, &str); 3] = [
 pub struct Component {
     id: u64,
     name: Arc<str>,
+    options: ComponentOptions,
+    is_host_aware: bool,
+    definitions: ArcSwap<Definitions>,
     digest: [u8; 32],
     mode: EngineMode,
     has_imports: bool,
@@ -63,6 +69,22 @@ impl Component {
     /// The name it was loaded under.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the operator chose about it.
+    pub fn options(&self) -> ComponentOptions {
+        self.options
+    }
+
+    /// Whether its calls need to know who calls: they go through [`InstancePool::invoke`](super::InstancePool::invoke). So it is for a
+    /// component that has to do with `margay:host`, and for one whose instances outlive a call.
+    pub fn is_host_aware(&self) -> bool {
+        self.is_host_aware
+    }
+
+    /// What it lists beside its plain tools.
+    pub fn definitions(&self) -> Arc<Definitions> {
+        self.definitions.load_full()
     }
 
     /// SHA-256 of the file, in hexadecimal.
@@ -248,6 +270,16 @@ impl Runtime {
     /// Loads a component from the bytes of a `.wasm` file or the text of a `.wat` file. Takes seconds for a large one: never
     /// on a shard.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Component>, LoadError> {
+        self.load_with(name, bytes, ComponentOptions::default())
+    }
+
+    /// As [`load`](Self::load), with what the operator chose about it.
+    pub fn load_with(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        options: ComponentOptions,
+    ) -> Result<Arc<Component>, LoadError> {
         self.check_size(bytes.len() as u64)?;
         if bytes.starts_with(WASM_MAGIC) && bytes[WASM_MAGIC.len()..].starts_with(CORE_VERSION) {
             return Err(LoadError::CoreModule);
@@ -264,6 +296,9 @@ impl Runtime {
         let component = Component {
             id: self.component_ids.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
+            options,
+            is_host_aware: false,
+            definitions: ArcSwap::from_pointee(Definitions::default()),
             digest,
             mode,
             has_imports,

@@ -3,19 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crossbeam_queue::ArrayQueue;
+use crossbeam_queue::{ArrayQueue, SegQueue};
 
 use super::call::CallReport;
+use super::host::{Asked, Outbox};
 use super::worker::Permit;
 
 /// A call that had left its shard and is done.
 pub struct Finished {
     /// The number the shard gave the call.
     pub ticket: u64,
-    /// The members of a `CallToolResult`, without braces.
+    /// The members of the result, or of the error, without braces: see [`CallOutcome`](super::CallOutcome).
     pub members: Vec<u8>,
     /// How it ended, and how long its parts took.
     pub report: CallReport,
+    /// With an outcome that has the call run again: what it asked.
+    pub asked: Option<Box<Asked>>,
     // Held until the shard has read this, so that the queue can never be full.
     pub(super) _permit: Permit,
 }
@@ -33,6 +36,8 @@ impl fmt::Debug for Finished {
 /// each of those holds its place until its result was read: a result is never lost to a full queue.
 pub struct Mailbox {
     queue: ArrayQueue<Finished>,
+    /// Calls that have said something; each stands here once at most.
+    signals: SegQueue<Arc<Outbox>>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -41,6 +46,7 @@ impl Mailbox {
     pub(super) fn new(capacity: usize, wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             queue: ArrayQueue::new(capacity.max(1)),
+            signals: SegQueue::new(),
             wake: Box::new(wake),
         })
     }
@@ -50,9 +56,19 @@ impl Mailbox {
         self.queue.pop()
     }
 
+    /// The ticket of a call whose outbox has something. Its shard takes all of it; what is said after that is signalled anew.
+    pub fn take_signal(&self) -> Option<u64> {
+        self.signals.pop().map(|outbox| outbox.signal_taken())
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.signals.is_empty()
+    }
+
+    pub(super) fn signal(&self, outbox: Arc<Outbox>) {
+        self.signals.push(outbox);
+        (self.wake)();
     }
 
     pub(super) fn deliver(&self, finished: Finished) {

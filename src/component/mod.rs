@@ -17,10 +17,12 @@
 mod cache;
 mod call;
 mod engine;
+mod host;
 mod imports;
 mod limits;
 mod load;
 mod mailbox;
+mod options;
 mod placed;
 mod pool;
 mod pulse;
@@ -33,10 +35,18 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use call::{CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Started};
+pub use call::{
+    CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Ending, Overloaded, Started,
+};
 pub use engine::{EngineChoice, EngineMode};
+pub use host::{
+    Announcement, Asked, Asking, Asks, CacheHints, Caller, CompletionRef, Definitions, Entry, Job,
+    Outbox, Outgoing, PromptDefinition, Recorded, ResourceDefinition, TaskSupport,
+    TemplateDefinition, ToolDefinition,
+};
 pub use load::{Component, LoadError};
 pub use mailbox::{Finished, Mailbox};
+pub use options::{ComponentOptions, InstanceMode};
 pub use pool::{InstancePool, PoolStats};
 pub use runtime::{Runtime, RuntimeOptions, RuntimeStats};
 pub use tool::{Skipped, Tool};

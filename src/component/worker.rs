@@ -370,6 +370,7 @@ impl Delivery {
                 ticket: self.ticket,
                 members,
                 report,
+                asked: None,
                 _permit: permit,
             });
         }

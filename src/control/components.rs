@@ -17,6 +17,7 @@ pub struct ComponentSet {
     stored: BTreeMap<String, Arc<Component>>,
     demo: Vec<Arc<Component>>,
     generation: u64,
+    list_page_max: usize,
 }
 
 impl ComponentSet {
@@ -71,7 +72,7 @@ impl ComponentSet {
     /// The catalogue of the components in force, with the next generation number.
     pub fn catalog(&mut self) -> Catalog {
         self.generation += 1;
-        Catalog::build(&self.all(), self.generation)
+        Catalog::build(&self.all(), self.generation, self.list_page_max)
     }
 }
 
@@ -97,7 +98,10 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(&config.limits, options)?;
-    let mut set = ComponentSet::default();
+    let mut set = ComponentSet {
+        list_page_max: config.limits.list_page_max,
+        ..ComponentSet::default()
+    };
     for path in &config.components {
         let loaded = runtime.load_file(path);
         set.named

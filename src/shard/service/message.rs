@@ -152,7 +152,7 @@ impl Service {
                 return self.unknown_cursor(head, invocation, cursor, caller, out);
             }
             Operation::ListTools { cursor: None } => {
-                let listing = self.snapshot.load().catalog.listing();
+                let listing = &*self.snapshot.load().catalog.listing();
                 out.reserve(listing.len() + 1024);
                 answer(head, invocation.respond, out, |out| {
                     reply::list_tools_result(
