@@ -40,6 +40,20 @@ pub const ID_BYTES_MAX: usize = 256;
 /// Bytes of one tool name as exposed to clients.
 pub const TOOL_NAME_BYTES_MAX: usize = 64;
 
+/// Bytes of a resource's URI or template: what URIs of the web keep to, and what a table of subscriptions can hold.
+///
+/// Source: RFC 9110 section 4.1.
+pub const URI_BYTES_MAX: usize = 8 << 10;
+
+/// Bytes of a client's `clientInfo` that its session keeps; a longer one is not kept.
+pub const CLIENT_INFO_BYTES_MAX: usize = 512;
+
+/// Members of one `inputResponses`. Each is compared with those before it.
+pub const INPUT_RESPONSE_COUNT_MAX: usize = 64;
+
+/// Arguments of one prompt or completion. Each is compared with those before it.
+pub const PROMPT_ARGUMENT_COUNT_MAX: usize = 64;
+
 /// Granularity of the epoch clock that interrupts guests.
 pub const EPOCH_TICK: Duration = Duration::from_millis(1);
 
@@ -104,6 +118,24 @@ pub struct Limits {
     pub session_count_max: usize,
     /// Time a session may stay unused.
     pub session_idle_deadline: Duration,
+    /// Resources that one session, or one `subscriptions/listen`, may follow.
+    pub subscription_count_max: usize,
+    /// Events that a session keeps for a client that comes back.
+    pub session_event_count_max: usize,
+    /// Bytes of the events that a session keeps.
+    pub session_event_bytes_max: usize,
+    /// Bytes of events and subscriptions of all sessions together.
+    pub event_bytes_max: usize,
+    /// Time an event is kept for a client that comes back.
+    pub session_event_deadline: Duration,
+    /// Messages in one batch, in the one revision that has them.
+    pub batch_count_max: usize,
+    /// Entries on one page of a list.
+    pub list_page_max: usize,
+    /// Bytes of one `requestState`, as it goes to the client.
+    pub request_state_bytes_max: usize,
+    /// Time in which a client may come back with a `requestState`.
+    pub request_state_deadline: Duration,
     /// Event streams (legacy GET streams and `subscriptions/listen`) of the whole process.
     pub stream_count_max: usize,
     /// Silence on an event stream before a comment is sent to keep it alive.
@@ -147,8 +179,6 @@ pub struct Limits {
     pub state_bytes_max: usize,
     /// Bytes of what one component may list, all lists together.
     pub definition_bytes_max: usize,
-    /// Entries in one page of a list.
-    pub list_page_max: usize,
     /// Bytes of a component file.
     pub component_bytes_max: usize,
     /// Components loaded at one time.
@@ -173,6 +203,15 @@ impl Default for Limits {
             drain_deadline: Duration::from_secs(30),
             session_count_max: 100_000,
             session_idle_deadline: Duration::from_secs(3600),
+            subscription_count_max: 1_000,
+            session_event_count_max: 1_000,
+            session_event_bytes_max: 8 << 20,
+            event_bytes_max: 100 << 20,
+            session_event_deadline: Duration::from_secs(300),
+            batch_count_max: 100,
+            list_page_max: 1_000,
+            request_state_bytes_max: 256 << 10,
+            request_state_deadline: Duration::from_secs(600),
             stream_count_max: 4_096,
             stream_keep_alive: Duration::from_secs(15),
             call_deadline: Duration::from_secs(30),
@@ -194,7 +233,6 @@ impl Default for Limits {
             ask_deadline: Duration::from_secs(300),
             state_bytes_max: 64 << 10,
             definition_bytes_max: 4 << 20,
-            list_page_max: 500,
             component_bytes_max: 64 << 20,
             component_count_max: 256,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::component::{CacheHints, Component, Entry, Tool};
-use crate::mcp::CacheScope;
+use crate::mcp::{CacheScope, Revision};
 use crate::wire::json;
 
 use super::listing::Listing;
@@ -45,7 +45,7 @@ impl Catalog {
         ];
         catalog.listings = listed.map(|named| Listing::new(named, page_max));
         catalog.add_hints();
-        catalog.add_capabilities();
+        catalog.add_offer();
         catalog
     }
 
@@ -101,7 +101,7 @@ impl Catalog {
         let mut listed = Vec::new();
         for component in &self.components {
             let definitions = component.definitions();
-            self.has_resources |= definitions.has_resources;
+            self.offer.resources |= definitions.has_resources;
             for resource in &definitions.resources {
                 if let Some(first) = self.resources.get(&resource.uri) {
                     warn_of_twin(first, component, &resource.uri);
@@ -152,7 +152,7 @@ impl Catalog {
         }
         let mut listed = Vec::new();
         for (component, definitions) in self.components.iter().zip(&definitions) {
-            self.has_prompts |= definitions.has_prompts;
+            self.offer.prompts |= definitions.has_prompts;
             for prompt in &definitions.prompts {
                 let wanted = match owners.get(&*prompt.name) {
                     Some(&count) if count > 1 => qualified(component.name(), &prompt.name),
@@ -201,28 +201,17 @@ impl Catalog {
         }
     }
 
-    fn add_capabilities(&mut self) {
-        let has_completion = self
-            .components
-            .iter()
-            .any(|component| component.definitions().has_completion);
-        let mut members = vec![r#""tools":{"listChanged":true}"#];
-        if self.has_resources {
-            members.push(r#""resources":{"subscribe":true,"listChanged":true}"#);
-        }
-        if self.has_prompts {
-            members.push(r#""prompts":{"listChanged":true}"#);
-        }
-        if has_completion {
-            members.push(r#""completions":{}"#);
-        }
-        // Tasks take their place here, in each era's own form.
-        self.modern_capabilities = format!("{{{}}}", members.join(","));
-        let logs = |component: &Arc<Component>| component.is_host_aware();
-        if self.components.iter().any(logs) {
-            members.push(r#""logging":{}"#);
-        }
-        self.legacy_capabilities = format!("{{{}}}", members.join(","));
+    fn add_offer(&mut self) {
+        let definitions = self.components.iter().map(|one| one.definitions());
+        self.offer.completions = definitions.into_iter().any(|one| one.has_completion);
+        self.offer.logging = self.components.iter().any(|one| one.is_host_aware());
+        self.offer.tools = true;
+        // `offer.tasks` is for whoever serves tasks.
+        self.capabilities = Revision::ALL.map(|revision| {
+            let mut text = Vec::new();
+            self.offer.write(&mut text, revision);
+            String::from_utf8(text).unwrap_or_default()
+        });
     }
 }
 

@@ -19,8 +19,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::component::{CacheHints, CompletionRef, Component, Job, TaskSupport};
-use crate::mcp::Era;
+pub use crate::mcp::List as Kind;
 use crate::mcp::headers::ParamBinding;
+use crate::mcp::reply::Offer;
+use crate::mcp::{Era, Revision};
 
 pub use build::LIST_TTL_MS;
 use listing::Listing;
@@ -110,24 +112,6 @@ pub enum Completer<'c> {
     Nobody,
 }
 
-/// The lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// `tools/list`
-    Tools,
-    /// `resources/list`
-    Resources,
-    /// `resources/templates/list`
-    Templates,
-    /// `prompts/list`
-    Prompts,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Tools, Self::Resources, Self::Templates, Self::Prompts];
-}
-
 /// One immutable generation of everything that is offered.
 #[derive(Debug, Default)]
 pub struct Catalog {
@@ -140,10 +124,9 @@ pub struct Catalog {
     prompts: HashMap<Box<str>, PromptRef>,
     listings: [Listing; 4],
     hints: [Option<CacheHints>; 4],
-    has_resources: bool,
-    has_prompts: bool,
-    legacy_capabilities: String,
-    modern_capabilities: String,
+    offer: Offer,
+    /// By revision.
+    capabilities: [String; Revision::ALL.len()],
 }
 
 #[derive(Debug)]
@@ -228,23 +211,43 @@ impl Catalog {
     pub fn page(&self, kind: Kind, after: Option<&str>) -> Option<Page<'_>> {
         let is_offered = match kind {
             Kind::Tools => true,
-            Kind::Resources | Kind::Templates => self.has_resources,
-            Kind::Prompts => self.has_prompts,
+            Kind::Resources | Kind::Templates => self.offer.resources,
+            Kind::Prompts => self.offer.prompts,
+            // Nobody's tasks are everybody's.
+            Kind::Tasks => false,
         };
-        is_offered.then(|| self.listings[kind as usize].page(after))
+        is_offered.then(|| {
+            self.listings
+                .get(kind as usize)
+                .map(|list| list.page(after))
+        })?
     }
 
     /// How long clients may keep a page of a list, and for whom: the least that any component in it says.
     pub fn hints(&self, kind: Kind) -> CacheHints {
-        self.hints[kind as usize].unwrap_or(build::DEFAULT_HINTS)
+        self.hints
+            .get(kind as usize)
+            .copied()
+            .flatten()
+            .unwrap_or(build::DEFAULT_HINTS)
     }
 
-    /// What the server says that it can do, as the text of an object.
+    /// What is offered.
+    pub fn offer(&self) -> Offer {
+        self.offer
+    }
+
+    /// What the server says that it can do, in the form of this revision: the text of an object.
+    pub fn capabilities_in(&self, revision: Revision) -> &str {
+        &self.capabilities[revision as usize]
+    }
+
+    /// The same in the form of the latest revision of an era.
     pub fn capabilities(&self, era: Era) -> &str {
-        match era {
-            Era::Legacy => &self.legacy_capabilities,
-            Era::Modern => &self.modern_capabilities,
-        }
+        self.capabilities_in(match era {
+            Era::Legacy => Revision::LEGACY_LATEST,
+            Era::Modern => Revision::MODERN,
+        })
     }
 
     /// The whole list of tools, as the text of an array.
@@ -261,6 +264,6 @@ impl Catalog {
 
     /// Whether both have the same entries in this list.
     pub fn lists_the_same_of(&self, kind: Kind, other: &Self) -> bool {
-        self.listings[kind as usize] == other.listings[kind as usize]
+        self.listings.get(kind as usize) == other.listings.get(kind as usize)
     }
 }

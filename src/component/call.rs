@@ -134,6 +134,25 @@ pub struct CallReport {
     pub outcome: CallOutcome,
     /// The times.
     pub timings: CallTimings,
+    /// Bytes at the end of the members that are none of the result's, but of its `_meta`: that object's own members, for whoever
+    /// writes the rest of it. See [`CallReport::split`].
+    pub meta_bytes: usize,
+}
+
+impl CallReport {
+    /// A report of a call without a `_meta`.
+    pub(crate) fn new(outcome: CallOutcome, timings: CallTimings) -> Self {
+        Self {
+            outcome,
+            timings,
+            meta_bytes: 0,
+        }
+    }
+
+    /// The members of the result, and those of its `_meta`; mostly there are none.
+    pub fn split<'m>(&self, members: &'m [u8]) -> (&'m [u8], &'m [u8]) {
+        members.split_at(members.len().saturating_sub(self.meta_bytes))
+    }
 }
 
 /// How long the parts of one call took on the path that its caller waited for.

@@ -216,7 +216,7 @@ impl InstancePool {
                     failure.outcome
                 });
                 self.stats.calls_refused += u64::from(outcome == CallOutcome::Overloaded);
-                return Started::Done(CallReport { outcome, timings });
+                return Started::Done(CallReport::new(outcome, timings));
             }
         }
         // Nothing it imports, nothing it can have changed: it starts again where it disturbs nobody.
@@ -242,10 +242,7 @@ impl InstancePool {
     ) -> Started {
         let _ = (component, job, caller, call);
         out.extend_from_slice(br#""code":-32603,"message":"not served""#);
-        Started::Done(CallReport {
-            outcome: CallOutcome::Error,
-            timings: CallTimings::default(),
-        })
+        Started::Done(CallReport::new(CallOutcome::Error, CallTimings::default()))
     }
 
     /// Makes ready what calls will need and disposes of what they used: at most `budget` instances, and at most a third of a
@@ -591,10 +588,7 @@ impl InstancePool {
                 "all workers are busy and their queue is full (limits.worker_queue_max)",
             );
             failure.write(out);
-            return Started::Done(CallReport {
-                outcome: failure.outcome,
-                timings: CallTimings::default(),
-            });
+            return Started::Done(CallReport::new(failure.outcome, CallTimings::default()));
         };
         self.stats.calls_moved += 1;
         worker::finish_elsewhere(

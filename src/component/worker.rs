@@ -248,7 +248,7 @@ pub(crate) async fn run(work: Work, clock: quanta::Clock) -> (Vec<u8>, CallRepor
             failure.outcome
         }
     };
-    (out, CallReport { outcome, timings })
+    (out, CallReport::new(outcome, timings))
 }
 
 async fn drive(
@@ -388,10 +388,7 @@ impl Drop for Delivery {
             .write(&mut members);
             self.send(
                 members,
-                CallReport {
-                    outcome: CallOutcome::Trap,
-                    timings: CallTimings::default(),
-                },
+                CallReport::new(CallOutcome::Trap, CallTimings::default()),
             );
         }
     }

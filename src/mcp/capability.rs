@@ -1,6 +1,8 @@
 //! What a client says it can do, as bits, and log levels.
 
-use crate::wire::json::{JsonError, Kind, Reader};
+use std::fmt;
+
+use crate::wire::json::{JsonError, Kind, Reader, Str};
 
 /// Client capabilities as a set of bits; what is not known is not kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -33,6 +35,12 @@ impl ClientCapabilities {
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// The members of this set that `declared` lacks.
+    #[must_use]
+    pub const fn missing_from(self, declared: Self) -> Self {
+        Self(self.0 & !declared.0)
     }
 
     /// The bits, for storage.
@@ -121,6 +129,74 @@ impl ClientCapabilities {
     }
 }
 
+/// The set as a `ClientCapabilities` object in JSON: `{"sampling":{"tools":{}}}`.
+impl fmt::Display for ClientCapabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut members = Members { f, count: 0 };
+        if self.contains(Self::ROOTS) {
+            members.write("roots", &[])?;
+        }
+        let sampling = [
+            (Self::SAMPLING_TOOLS, "tools"),
+            (Self::SAMPLING_CONTEXT, "context"),
+        ];
+        self.write_group(&mut members, "sampling", Self::SAMPLING, sampling)?;
+        let elicitation = [
+            (Self::ELICITATION_FORM, "form"),
+            (Self::ELICITATION_URL, "url"),
+        ];
+        self.write_group(&mut members, "elicitation", Self::NONE, elicitation)?;
+        if self.contains(Self::TASKS) {
+            members.write("extensions", &["io.modelcontextprotocol/tasks"])?;
+        }
+        if members.count == 0 {
+            f.write_str("{")?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl ClientCapabilities {
+    /// Writes a member with those of its own members that are in the set; without them only if `alone` is.
+    fn write_group(
+        self,
+        members: &mut Members<'_, '_>,
+        name: &str,
+        alone: Self,
+        parts: [(Self, &'static str); 2],
+    ) -> fmt::Result {
+        let has = |part: Self| self.contains(part);
+        let names = [parts[0].1, parts[1].1];
+        let inner = match (has(parts[0].0), has(parts[1].0)) {
+            (true, true) => &names[..],
+            (true, false) => &names[..1],
+            (false, true) => &names[1..],
+            (false, false) if alone != Self::NONE && has(alone) => &[],
+            (false, false) => return Ok(()),
+        };
+        members.write(name, inner)
+    }
+}
+
+/// Writes the members of an object, each with empty objects in it.
+struct Members<'a, 'f> {
+    f: &'a mut fmt::Formatter<'f>,
+    count: usize,
+}
+
+impl Members<'_, '_> {
+    fn write(&mut self, name: &str, inner: &[&str]) -> fmt::Result {
+        let open = if self.count == 0 { '{' } else { ',' };
+        self.count += 1;
+        write!(self.f, "{open}\"{name}\":{{")?;
+        for (index, name) in inner.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(self.f, "{comma}\"{name}\":{{}}")?;
+        }
+        self.f.write_str("}")
+    }
+}
+
 /// Severity of a log message, least severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
@@ -154,6 +230,16 @@ impl LogLevel {
         Self::Alert,
         Self::Emergency,
     ];
+
+    /// What a legacy session that never said hears.
+    pub const LEGACY_DEFAULT: Self = Self::Info;
+
+    /// The level of this name.
+    pub fn parse(name: Str<'_>) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|level| name.eq_str(level.as_str()))
+    }
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -206,5 +292,45 @@ mod tests {
         );
         assert_eq!(set.bits(), 0b111_1111);
         assert!(set.contains(ClientCapabilities::SAMPLING.with(ClientCapabilities::TASKS)));
+    }
+
+    #[test]
+    fn a_set_is_written_as_the_object_that_declares_it() {
+        let written = |set: ClientCapabilities| set.to_string();
+        assert_eq!(written(ClientCapabilities::NONE), "{}");
+        assert_eq!(written(ClientCapabilities::ROOTS), r#"{"roots":{}}"#);
+        assert_eq!(written(ClientCapabilities::SAMPLING), r#"{"sampling":{}}"#);
+        assert_eq!(
+            written(ClientCapabilities::ELICITATION_FORM),
+            r#"{"elicitation":{"form":{}}}"#
+        );
+        assert_eq!(
+            written(ClientCapabilities::TASKS),
+            r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#
+        );
+        for bits in 0..=0b111_1111 {
+            let set = ClientCapabilities::from_bits(bits);
+            let again = read(&written(set));
+            assert!(again.contains(set), "{set}");
+            // What it says more is only that a mode of sampling is sampling.
+            assert!(
+                set.with(ClientCapabilities::SAMPLING).contains(again),
+                "{set}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let needed = ClientCapabilities::ROOTS.with(ClientCapabilities::SAMPLING);
+        assert_eq!(
+            needed.missing_from(ClientCapabilities::ROOTS.with(ClientCapabilities::TASKS)),
+            ClientCapabilities::SAMPLING
+        );
+        assert_eq!(
+            needed.missing_from(needed),
+            ClientCapabilities::NONE,
+            "nothing is missing"
+        );
     }
 }

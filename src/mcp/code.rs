@@ -12,6 +12,8 @@ pub const METHOD_NOT_FOUND: i32 = -32601;
 pub const INVALID_PARAMS: i32 = -32602;
 /// A defect of ours.
 pub const INTERNAL_ERROR: i32 = -32603;
+/// A resource that does not exist, for legacy clients; the modern era says [`INVALID_PARAMS`] and must not use it.
+pub const RESOURCE_NOT_FOUND: i32 = -32002;
 /// A header is missing, malformed or differs from the body.
 pub const HEADER_MISMATCH: i32 = -32020;
 /// The request needs a client capability that it does not declare.

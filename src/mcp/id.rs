@@ -4,7 +4,7 @@
 //! byte for byte. `1` and `"1"` are two ids.
 
 use crate::limits::ID_BYTES_MAX;
-use crate::wire::json::{Num, Str};
+use crate::wire::json::{self, Num, Str};
 
 /// An id, or a progress token, as it stands in a message that was scanned.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +116,13 @@ pub trait WriteId {
 impl WriteId for RawId<'_> {
     fn write_id(&self, out: &mut Vec<u8>) {
         self.write(out);
+    }
+}
+
+/// The number of a request of ours.
+impl WriteId for u64 {
+    fn write_id(&self, out: &mut Vec<u8>) {
+        json::write_u64(out, *self);
     }
 }
 

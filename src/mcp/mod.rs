@@ -22,6 +22,7 @@ pub mod code;
 pub mod headers;
 pub mod host;
 pub mod id;
+pub mod list;
 pub mod message;
 pub mod method;
 pub mod refusal;
@@ -34,9 +35,14 @@ pub use capability::{ClientCapabilities, LogLevel};
 pub use headers::Accept;
 pub use host::HostRules;
 pub use id::{InlineId, RawId, WriteId};
+pub use list::List;
 pub use message::{Message, Shape, scan};
-pub use refusal::{Reason, Refusal};
-pub use reply::CacheScope;
+pub use method::Method;
+pub use refusal::{Reason, Refusal, StateFault};
+pub use reply::{CacheScope, Hints, Offer};
 pub use revision::{Era, Revision};
-pub use route::{HttpFacts, Invocation, Notice, Operation, Respond, Route};
+pub use route::{
+    HttpFacts, Invocation, Members, Notice, Operation, Respond, Retry, Route, Strings, TaskRequest,
+    Trace,
+};
 pub use sessions::{NewSession, Principal, SessionId, Sessions, StreamClaim};

@@ -7,12 +7,13 @@
 use std::fmt::{self, Write};
 
 mod text;
+mod verdict;
 
-use super::code;
+use super::capability::ClientCapabilities;
 use super::id::RawId;
+use super::method::Method;
 use super::reply;
-use super::revision::{Revision, SUPPORTED_JSON};
-use crate::limits::ID_BYTES_MAX;
+use super::revision::{Era, Revision};
 use crate::wire::json::{self, JsonError, Str};
 
 pub use text::{EXCERPT_BYTES_MAX, Excerpt};
@@ -36,8 +37,19 @@ pub struct Refusal<'b> {
 pub enum Reason<'b> {
     /// The body is not JSON.
     Json(JsonError),
-    /// The body is an array.
+    /// The body is an array, where none may be.
     Batch,
+    /// A batch has no message in it.
+    BatchEmpty,
+    /// A batch has more messages than a bound allows.
+    BatchTooLong {
+        /// The bound, `limits.batch_count_max`.
+        count_max: usize,
+    },
+    /// A batch stands in a batch.
+    BatchNested,
+    /// `initialize` stands in a batch.
+    BatchInitialize,
     /// The body is neither object nor array.
     NotAnObject,
     /// A member that is read stands twice.
@@ -145,6 +157,13 @@ pub enum Reason<'b> {
         /// The revision of the request.
         revision: Revision,
     },
+    /// The method is one of this revision, and what it is for is not offered here.
+    NotOffered {
+        /// The method.
+        method: Method,
+        /// The revision of the request.
+        revision: Revision,
+    },
     /// A parameter is missing or has the wrong type.
     Param {
         /// Which one.
@@ -157,6 +176,60 @@ pub enum Reason<'b> {
         /// The name asked for.
         name: Str<'b>,
     },
+    /// There is no prompt of this name.
+    UnknownPrompt {
+        /// The name asked for.
+        name: Str<'b>,
+    },
+    /// There is no resource at this address.
+    UnknownResource {
+        /// The address asked for.
+        uri: Str<'b>,
+        /// Each era has its own code for it.
+        era: Era,
+    },
+    /// There is no resource template of this text.
+    UnknownTemplate {
+        /// The text asked for.
+        template: Str<'b>,
+    },
+    /// There is no task of this id, or none of this principal's.
+    UnknownTask {
+        /// The id asked for.
+        task: Str<'b>,
+    },
+    /// The task has ended, so that it cannot be cancelled (legacy).
+    TaskEnded {
+        /// How it ended.
+        status: &'static str,
+    },
+    /// The tool runs only as a task, or never as one (legacy).
+    TaskSupport {
+        /// The tool.
+        name: Str<'b>,
+        /// Whether it has to run as a task.
+        required: bool,
+    },
+    /// There is no log level of this name.
+    UnknownLevel {
+        /// The name.
+        level: Str<'b>,
+    },
+    /// The request's `requestState` is not taken.
+    State {
+        /// Why not.
+        fault: StateFault,
+    },
+    /// `Last-Event-ID` is not an id of ours.
+    EventId {
+        /// The header's value.
+        value: &'b [u8],
+    },
+    /// The stream that `Last-Event-ID` names is not kept any longer, or never was.
+    EventsGone {
+        /// The header's value.
+        value: &'b [u8],
+    },
     /// The cursor is not one of ours.
     UnknownCursor {
         /// The cursor.
@@ -164,8 +237,8 @@ pub enum Reason<'b> {
     },
     /// The request needs a capability that it does not declare.
     Capability {
-        /// A `ClientCapabilities` object that names it, as JSON.
-        required: &'static str,
+        /// Those that it needs.
+        required: ClientCapabilities,
     },
     /// Neither modern `_meta`, nor `initialize`, nor a session.
     NoEra,
@@ -204,6 +277,17 @@ pub enum Requested<'b> {
     Header(&'b [u8]),
     /// A string of the body.
     Body(Str<'b>),
+}
+
+/// What is wrong with a `requestState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateFault {
+    /// It was not made here, or not for this principal, or it was changed.
+    Forged,
+    /// Its time is over.
+    Expired,
+    /// It belongs to a request with another method or other parameters.
+    OtherRequest,
 }
 
 /// What is wrong with an `Mcp-Param-*` header.
@@ -250,86 +334,6 @@ impl<'b> Refusal<'b> {
         out.push(b'"');
         self.reason.write_data(out);
         reply::error_close(out);
-    }
-}
-
-impl<'b> Reason<'b> {
-    /// HTTP status and JSON-RPC code.
-    ///
-    /// Source: 2026-07-28 basic/transports/streamable-http and basic/index; 2025-11-25 basic/transports.
-    fn verdict(&self) -> (u16, i32) {
-        match self {
-            Self::Json(_) => (400, code::PARSE_ERROR),
-            Self::Batch
-            | Self::NotAnObject
-            | Self::Doubled { .. }
-            | Self::WrongType { .. }
-            | Self::JsonRpcVersion
-            | Self::IdType
-            | Self::IdTooLong { .. }
-            | Self::NoShape
-            | Self::UnexpectedResponse
-            | Self::NoEra
-            | Self::NoSession
-            | Self::NotInitialized
-            | Self::AlreadyInitialized => (400, code::INVALID_REQUEST),
-            Self::ContentType { .. } => (415, code::INVALID_REQUEST),
-            Self::NotAcceptable { .. } => (406, code::INVALID_REQUEST),
-            Self::HttpMethod { .. } => (405, code::INVALID_REQUEST),
-            Self::Host { .. } | Self::Origin { .. } => (403, code::INVALID_REQUEST),
-            Self::HeaderMissing { .. }
-            | Self::HeaderMalformed { .. }
-            | Self::HeaderDiffers { .. }
-            | Self::ParamHeader { .. } => (400, code::HEADER_MISMATCH),
-            Self::Meta { .. } => (400, code::INVALID_PARAMS),
-            Self::Version { .. } => (400, code::UNSUPPORTED_PROTOCOL_VERSION),
-            Self::Method { revision, .. } => {
-                let status = match revision.era() {
-                    super::Era::Modern => 404,
-                    super::Era::Legacy => 200,
-                };
-                (status, code::METHOD_NOT_FOUND)
-            }
-            Self::Param { .. } | Self::UnknownTool { .. } | Self::UnknownCursor { .. } => {
-                (200, code::INVALID_PARAMS)
-            }
-            Self::Capability { .. } => (400, code::MISSING_CLIENT_CAPABILITY),
-            Self::UnknownSession => (404, code::INVALID_REQUEST),
-            Self::StreamTaken => (409, code::INVALID_REQUEST),
-            Self::Overloaded { .. } => (503, code::OVERLOADED),
-            Self::TooLong { .. } => (413, code::INVALID_REQUEST),
-            Self::Internal => (500, code::INTERNAL_ERROR),
-        }
-    }
-
-    /// Appends `,"data":…` where the protocol asks for data.
-    fn write_data(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Version { requested } => {
-                out.extend_from_slice(b",\"data\":{\"supported\":");
-                out.extend_from_slice(SUPPORTED_JSON.as_bytes());
-                out.extend_from_slice(b",\"requested\":\"");
-                match requested {
-                    Requested::Header(bytes) => {
-                        let _ = write!(Escaped(out), "{}", Excerpt(bytes));
-                    }
-                    // Unlike a header's, the body's bytes are valid JSON and go back as they are, bounded by the quote.
-                    Requested::Body(text) if text.raw().len() <= ID_BYTES_MAX => {
-                        out.extend_from_slice(text.raw().as_bytes());
-                    }
-                    Requested::Body(text) => {
-                        let _ = write!(Escaped(out), "{}", Excerpt(text.raw().as_bytes()));
-                    }
-                }
-                out.extend_from_slice(b"\"}");
-            }
-            Self::Capability { required } => {
-                out.extend_from_slice(b",\"data\":{\"requiredCapabilities\":");
-                out.extend_from_slice(required.as_bytes());
-                out.push(b'}');
-            }
-            _ => {}
-        }
     }
 }
 

@@ -10,15 +10,17 @@ use std::time::Instant;
 
 use crate::catalog::Target;
 use crate::component::{CallContext, Caller, CancelHandle, InstancePool, Mailbox, Started};
-use crate::mcp::reply::{self, CacheScope};
+use crate::mcp::reply::{self, Honoured, Page};
 use crate::mcp::route::{ListenFilter, Process, route_stdio};
-use crate::mcp::{InlineId, Invocation, Notice, Operation, Reason, Refusal, Revision, Route, scan};
+use crate::mcp::{
+    InlineId, Invocation, List, Notice, Operation, Reason, Refusal, Revision, Route, scan,
+};
 use crate::mem::Slab;
 use crate::wire::json::Str;
 use crate::wire::stdio::{Line, LineSplitter};
 
 use super::Shared;
-use super::service::{INSTRUCTIONS, LIST_TTL_MS};
+use super::service::{CAPABILITIES, INSTRUCTIONS, LIST_HINTS};
 
 /// Lines read ahead of the one being served: enough to keep the reader busy, and the rest waits in the pipe.
 const LINES_AHEAD: usize = 64;
@@ -146,11 +148,11 @@ impl<W: Write> StdioServer<W> {
         self.pool
             .follow(self.shared.snapshot.load().catalog.components());
         if self.process.is_initialized() {
-            reply::tools_list_changed::<InlineId>(&mut self.out, None);
+            reply::list_changed::<InlineId>(&mut self.out, List::Tools, None);
             self.out.push(b'\n');
         }
         for listener in &self.listeners {
-            reply::tools_list_changed(&mut self.out, Some(listener));
+            reply::list_changed(&mut self.out, List::Tools, Some(listener));
             self.out.push(b'\n');
         }
     }
@@ -181,15 +183,21 @@ impl<W: Write> StdioServer<W> {
         let id = &invocation.id;
         match invocation.operation {
             Operation::Initialize { negotiated, .. } => {
-                reply::initialize_result(&mut self.out, id, negotiated, Some(INSTRUCTIONS));
+                reply::initialize_result(
+                    &mut self.out,
+                    id,
+                    negotiated,
+                    CAPABILITIES,
+                    Some(INSTRUCTIONS),
+                );
             }
             Operation::Discover => {
                 reply::discover_result(
                     &mut self.out,
                     id,
+                    CAPABILITIES,
                     Some(INSTRUCTIONS),
-                    LIST_TTL_MS,
-                    CacheScope::Public,
+                    LIST_HINTS,
                 );
             }
             Operation::ListTools {
@@ -200,17 +208,16 @@ impl<W: Write> StdioServer<W> {
             Operation::ListTools { cursor: None } => {
                 let snapshot = self.shared.snapshot.load_full();
                 let listing = &*snapshot.catalog.listing();
-                reply::list_tools_result(
-                    &mut self.out,
-                    id,
-                    era,
-                    listing,
-                    None,
-                    LIST_TTL_MS,
-                    CacheScope::Public,
-                );
+                let page = Page {
+                    list: List::Tools,
+                    entries: listing,
+                    next_cursor: None,
+                };
+                reply::list_result(&mut self.out, id, era, &page, LIST_HINTS);
             }
-            Operation::CallTool { name, arguments } => {
+            Operation::CallTool {
+                name, arguments, ..
+            } => {
                 return self.call(invocation, name, arguments);
             }
             Operation::Listen {
@@ -223,12 +230,24 @@ impl<W: Write> StdioServer<W> {
                     return self.refuse(&Refusal::new(reason, Some(*id)));
                 }
                 let id = InlineId::new(id);
-                reply::acknowledged(&mut self.out, &id, tools);
+                let honoured = Honoured {
+                    tools,
+                    ..Honoured::default()
+                };
+                reply::acknowledged(&mut self.out, &id, &honoured);
                 if tools {
                     self.listeners.push(id);
                 }
             }
-            _ => reply::empty_result(&mut self.out, id, era),
+            Operation::Ping => reply::empty_result(&mut self.out, id, era),
+            // What is not advertised is not there.
+            _ => {
+                let reason = Reason::NotOffered {
+                    method: invocation.method(),
+                    revision: invocation.revision,
+                };
+                return self.refuse(&Refusal::new(reason, Some(*id)));
+            }
         }
         self.out.push(b'\n');
     }

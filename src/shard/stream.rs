@@ -3,7 +3,7 @@
 //! A stream holds no queue: what it may have to say is that the tool list changed, and saying it once is enough however often it
 //! happened. A reader too slow to take even that is closed by its write deadline.
 
-use crate::mcp::{InlineId, Principal, SessionId, reply};
+use crate::mcp::{InlineId, List, Principal, SessionId, reply};
 use crate::mem::PoolBuffer;
 use crate::metrics::Counter;
 use crate::ring::{Ring, SocketKey};
@@ -53,8 +53,12 @@ impl Stream {
     fn write_tools_changed(&self, out: &mut Vec<u8>) -> bool {
         let mut message = Vec::new();
         match &self.origin {
-            Origin::Session { .. } => reply::tools_list_changed::<InlineId>(&mut message, None),
-            Origin::Listen { id, tools: true } => reply::tools_list_changed(&mut message, Some(id)),
+            Origin::Session { .. } => {
+                reply::list_changed::<InlineId>(&mut message, List::Tools, None)
+            }
+            Origin::Listen { id, tools: true } => {
+                reply::list_changed(&mut message, List::Tools, Some(id))
+            }
             Origin::Listen { tools: false, .. } => return false,
         }
         write_event(out, &message);

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::mcp::CacheScope;
 use crate::mcp::headers::ParamBinding;
+pub use crate::mcp::reply::Hints as CacheHints;
 
 /// Everything that a component has listed. Immutable: a new list makes new definitions.
 #[derive(Debug, Default)]
@@ -30,15 +30,6 @@ pub struct Definitions {
     pub resource_hints: Option<CacheHints>,
     /// How long clients may keep the list of prompts, if the component says.
     pub prompt_hints: Option<CacheHints>,
-}
-
-/// How long a client may keep a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheHints {
-    /// Milliseconds.
-    pub ttl_ms: u64,
-    /// For whom.
-    pub scope: CacheScope,
 }
 
 /// Whether a tool may, or must, run as a task.

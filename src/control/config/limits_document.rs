@@ -89,6 +89,15 @@ limits_document! {
     drain_deadline: time in 0, DAY;
     session_count_max: count in 1, 100_000_000;
     session_idle_deadline: time in 50, 365 * DAY;
+    subscription_count_max: count in 0, 1_000_000;
+    session_event_count_max: count in 0, 1_000_000;
+    session_event_bytes_max: bytes in 0, 1 << 30;
+    event_bytes_max: bytes in 0, 1 << 40;
+    session_event_deadline: time in 0, DAY;
+    batch_count_max: count in 1, 100_000;
+    list_page_max: count in 1, 1_000_000;
+    request_state_bytes_max: bytes in 256, 16 << 20;
+    request_state_deadline: time in 1_000, 30 * DAY;
     stream_count_max: count in 0, 10_000_000;
     stream_keep_alive: time in 1_000, DAY;
     call_deadline: time in 1, DAY;
@@ -110,7 +119,6 @@ limits_document! {
     ask_deadline: time in 50, DAY;
     state_bytes_max: bytes in 0, 16 << 20;
     definition_bytes_max: bytes in 1 << 10, 1 << 30;
-    list_page_max: count in 1, 100_000;
     component_bytes_max: bytes in 1 << 10, 4 << 30;
     component_count_max: count in 1, 100_000;
 }
@@ -145,6 +153,12 @@ pub(super) fn check(limits: &Limits, document: &LimitsDocument) -> Result<(), Br
             limits.head_bytes_max,
             "buffer_pool_bytes_max",
             limits.buffer_pool_bytes_max,
+        ),
+        (
+            "session_event_bytes_max",
+            limits.session_event_bytes_max,
+            "event_bytes_max",
+            limits.event_bytes_max,
         ),
     ];
     for (key, value, above, most) in sizes {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::ID_BYTES_MAX;
 use crate::mcp::code;
 
 const DEPTH: usize = 32;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{ParamFault, Reason, Requested};
+use super::{ParamFault, Reason, Requested, StateFault};
 use crate::limits::ID_BYTES_MAX;
 
 /// Bytes of a caller's value that a refusal quotes.
@@ -13,6 +13,15 @@ impl fmt::Display for Reason<'_> {
         match self {
             Self::Json(error) => write!(f, "the body is not JSON: {error}"),
             Self::Batch => f.write_str("the body is a batch; send one message at a time"),
+            Self::BatchEmpty => f.write_str("the batch is empty; send at least one message"),
+            Self::BatchTooLong { count_max } => write!(
+                f,
+                "the batch has more messages than limits.batch_count_max, which is {count_max}; send fewer, or have the operator raise it"
+            ),
+            Self::BatchNested => {
+                f.write_str("a batch stands in a batch; send its messages one by one or in one batch")
+            }
+            Self::BatchInitialize => f.write_str("initialize stands in a batch; send it alone and first"),
             Self::NotAnObject => f.write_str("the body is not a JSON object; send one JSON-RPC message"),
             Self::Doubled { member } => {
                 write!(f, "member {member} stands more than once; send it once")
@@ -158,10 +167,35 @@ impl Reason<'_> {
                 Excerpt(method.raw().as_bytes()),
                 revision.as_str()
             ),
+            Self::NotOffered { method, .. } => write!(
+                f,
+                "method `{}` is not offered by this server; the capabilities that it declares say what is",
+                method.name()
+            ),
             Self::UnknownTool { name } => write!(
                 f,
                 "tool `{}` does not exist; tools/list names those that do",
                 Excerpt(name.raw().as_bytes())
+            ),
+            Self::UnknownPrompt { name } => write!(
+                f,
+                "prompt `{}` does not exist; prompts/list names those that do",
+                Excerpt(name.raw().as_bytes())
+            ),
+            Self::UnknownResource { uri, .. } => write!(
+                f,
+                "resource `{}` does not exist; resources/list and resources/templates/list name those that do",
+                Excerpt(uri.raw().as_bytes())
+            ),
+            Self::UnknownTemplate { template } => write!(
+                f,
+                "resource template `{}` does not exist; resources/templates/list names those that do",
+                Excerpt(template.raw().as_bytes())
+            ),
+            Self::UnknownLevel { level } => write!(
+                f,
+                "log level `{}` does not exist; send debug, info, notice, warning, error, critical, alert or emergency",
+                Excerpt(level.raw().as_bytes())
             ),
             Self::UnknownCursor { cursor } => write!(
                 f,
@@ -174,7 +208,52 @@ impl Reason<'_> {
                     "the request needs client capabilities that it does not declare: {required}"
                 )
             }
-            // Written by the two above before it comes here.
+            other => other.fmt_kept(f),
+        }
+    }
+
+    /// The texts about what the server keeps for a client: tasks, states, events.
+    fn fmt_kept(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownTask { task } => write!(
+                f,
+                "task `{}` does not exist; it may have been kept for its ttl and be gone",
+                Excerpt(task.raw().as_bytes())
+            ),
+            Self::TaskEnded { status } => {
+                write!(f, "the task cannot be cancelled: it is {status} already")
+            }
+            Self::TaskSupport { name, required } => {
+                let name = Excerpt(name.raw().as_bytes());
+                if *required {
+                    write!(f, "tool `{name}` runs only as a task; send params.task")
+                } else {
+                    write!(f, "tool `{name}` never runs as a task; leave params.task out")
+                }
+            }
+            Self::State { fault } => f.write_str(match fault {
+                StateFault::Forged => {
+                    "params.requestState was not made by this server for this caller, or it was changed; \
+                     send it back exactly as it came, or start again without"
+                }
+                StateFault::Expired => "params.requestState has expired; start again without",
+                StateFault::OtherRequest => {
+                    "params.requestState belongs to a request with another method or other parameters; \
+                     send it with those that it was given for, or start again without"
+                }
+            }),
+            Self::EventId { value } => write!(
+                f,
+                "Last-Event-ID `{}` is not an event id of this server; send one that it sent, or none",
+                Excerpt(value)
+            ),
+            Self::EventsGone { value } => write!(
+                f,
+                "the stream of Last-Event-ID `{}` is not kept any longer: its events were delivered or are older than \
+                 limits.session_event_deadline; open a stream without Last-Event-ID, and send the request again if its answer is missing",
+                Excerpt(value)
+            ),
+            // Written by those above before it comes here.
             _ => Ok(()),
         }
     }

@@ -5,11 +5,11 @@
 //!
 //! Source: MCP 2026-07-28 basic/transports/streamable-http; 2025-11-25 basic/transports.
 
-use super::{Notice, Route, Setting, invoke, notice, response};
+use super::{Notice, Operation, Route, Setting, invoke, notice, response};
 use crate::mcp::capability::ClientCapabilities;
 use crate::mcp::headers::{self, Accept};
 use crate::mcp::message::{META_VERSION, Message, Shape, Value};
-use crate::mcp::method::{Method, named_member};
+use crate::mcp::method::Method;
 use crate::mcp::refusal::{Reason, Refusal, Requested};
 use crate::mcp::revision::{Era, Revision};
 use crate::mcp::sessions::{Principal, SessionFacts, SessionId, Sessions};
@@ -145,9 +145,13 @@ impl<'b> Post<'_, 'b> {
                 headers::check_method(self.facts.mcp_method, method).map_err(refuse)?;
             }
             return Ok(Route::Notice(match notice(None, message) {
-                // Over HTTP a modern client cancels by disconnecting: an id alone names nobody's request.
-                Notice::Cancelled { .. } | Notice::Initialized => Notice::Other,
-                other => other,
+                // Over HTTP a modern client cancels by disconnecting: an id alone names nobody's request. And it has no
+                // session whose handshake, roots or questions the others could be about.
+                Notice::Cancelled { .. }
+                | Notice::Initialized
+                | Notice::RootsChanged { .. }
+                | Notice::Progress { .. }
+                | Notice::Other => Notice::Other,
             }));
         }
         let meta = &message.params.meta;
@@ -158,9 +162,10 @@ impl<'b> Post<'_, 'b> {
             }));
         }
         // Before the header checks: a request without its keys is told of these first, in whatever era its sender thought to be.
-        super::declared(meta.client_capabilities).map_err(refuse)?;
+        let accept = Some((self.accept, self.facts.accept.unwrap_or_default()));
+        let setting = Setting::modern(message, accept).map_err(refuse)?;
         headers::check_method(self.facts.mcp_method, method).map_err(refuse)?;
-        if let Some(member) = named_member(method) {
+        if let Some(member) = Method::parse(method).and_then(Method::named_member) {
             let params = &message.params;
             let body = match member {
                 "params.name" => params.name,
@@ -169,13 +174,6 @@ impl<'b> Post<'_, 'b> {
             };
             headers::check_name(self.facts.mcp_name, body, member).map_err(refuse)?;
         }
-        let setting = Setting {
-            revision: Revision::MODERN,
-            session: None,
-            capabilities: ClientCapabilities::NONE,
-            log_level: None,
-            accept: Some((self.accept, self.facts.accept.unwrap_or_default())),
-        };
         invoke(setting, message)
     }
 
@@ -208,7 +206,15 @@ impl<'b> Post<'_, 'b> {
                 }
                 Ok(Route::Notice(notice))
             }
-            Shape::Request => invoke(self.setting(Some(id), &facts), message),
+            Shape::Request => {
+                let route = invoke(self.setting(Some(id), &facts), message)?;
+                if let Route::Invoke(invocation) = &route
+                    && let Operation::SetLevel { level } = invocation.operation
+                {
+                    self.sessions.set_log_level(id, self.principal, level);
+                }
+                Ok(route)
+            }
         }
     }
 

@@ -8,20 +8,27 @@
 #![forbid(unsafe_code)]
 
 mod http;
+mod members;
+mod operation;
 mod stdio;
 
 pub use http::{HttpFacts, OpenStream, admit_post, delete, get, post};
+pub use members::{Members, Strings};
+pub use operation::{ListenFilter, Operation, Reference, Retry, TaskRequest};
 pub use stdio::{Process, route_stdio};
 
 use super::capability::{ClientCapabilities, LogLevel};
 use super::headers::Accept;
 use super::id::RawId;
-use super::message::{META_CAPABILITIES, META_LOG_LEVEL, Message, Shape, Value};
+use super::message::{META_CAPABILITIES, META_LOG_LEVEL, Message, Meta, Shape, Value};
 use super::method::Method;
 use super::refusal::{Reason, Refusal};
 use super::revision::{Era, Revision};
 use super::sessions::SessionId;
-use crate::wire::json::{JsonError, Kind, Reader, Str};
+use crate::limits::ID_BYTES_MAX;
+use crate::wire::json::Str;
+use members::DEPTH_MAX;
+use operation::Circumstances;
 
 /// What to do with a message that is not refused.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +60,11 @@ pub struct Invocation<'b> {
     pub log_level: Option<LogLevel>,
     /// How to answer; over stdio always [`Respond::Json`].
     pub respond: Respond,
-    /// `params._meta` as it stands, for what is passed on (trace context).
+    /// `clientInfo` as JSON: of a modern request's `_meta`, or of an `initialize`. Not verified, so nothing may depend on it.
+    pub client_info: Option<&'b [u8]>,
+    /// The trace that it belongs to.
+    pub trace: Trace<'b>,
+    /// `params._meta` as it stands, for what is passed on.
     pub meta: Option<&'b [u8]>,
 }
 
@@ -62,51 +73,34 @@ impl Invocation<'_> {
     pub fn era(&self) -> Era {
         self.revision.era()
     }
+
+    /// The method that it was sent as.
+    pub fn method(&self) -> Method {
+        self.operation.method()
+    }
 }
 
-/// What a request asks for.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Operation<'b> {
-    /// Start a legacy session (HTTP) or process (stdio) with this revision and these capabilities.
-    Initialize {
-        /// The revision to answer with and to keep.
-        negotiated: Revision,
-        /// What the client declares.
-        capabilities: ClientCapabilities,
-    },
-    /// Answer with an empty result.
-    Ping,
-    /// Say which revisions and capabilities there are.
-    Discover,
-    /// List the tools.
-    ListTools {
-        /// Where to go on, if not at the beginning.
-        cursor: Option<Str<'b>>,
-    },
-    /// Call a tool.
-    CallTool {
-        /// Which one.
-        name: Str<'b>,
-        /// The text of the `arguments` object, if there is one.
-        arguments: Option<&'b [u8]>,
-    },
-    /// Open a stream of change notifications.
-    Listen {
-        /// What the client wants on it.
-        filter: ListenFilter,
-    },
+/// W3C trace context as it came, unchecked: what is no string is left out.
+///
+/// Source: 2026-07-28 basic/index, "Trace Context"; W3C Trace Context and Baggage.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trace<'b> {
+    /// `traceparent`.
+    pub traceparent: Option<Str<'b>>,
+    /// `tracestate`.
+    pub tracestate: Option<Str<'b>>,
+    /// `baggage`.
+    pub baggage: Option<Str<'b>>,
 }
 
-/// What a `subscriptions/listen` wants to hear of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ListenFilter {
-    /// `toolsListChanged`.
-    pub tools: bool,
-    /// `promptsListChanged`.
-    pub prompts: bool,
-    /// `resourcesListChanged`.
-    pub resources: bool,
+impl<'b> Trace<'b> {
+    fn of(meta: &Meta<'b>) -> Self {
+        Self {
+            traceparent: meta.traceparent.text(),
+            tracestate: meta.tracestate.text(),
+            baggage: meta.baggage.text(),
+        }
+    }
 }
 
 /// How a request's answer is sent.
@@ -131,6 +125,18 @@ pub enum Notice<'b> {
         /// Which one.
         request: RawId<'b>,
     },
+    /// The client's roots are others now.
+    RootsChanged {
+        /// Where; over stdio the process.
+        session: Option<SessionId>,
+    },
+    /// The client says how far it is with a request of ours.
+    Progress {
+        /// Where the request was made; over stdio the process.
+        session: Option<SessionId>,
+        /// The token that the request gave it.
+        token: RawId<'b>,
+    },
     /// Any other: taken and passed over.
     Other,
 }
@@ -148,13 +154,24 @@ pub struct ClientResponse<'b> {
     pub error: Value<'b>,
 }
 
+impl ClientResponse<'_> {
+    /// The number of the request that it answers, where it is one: ours all have numbers.
+    pub fn number(&self) -> Option<u64> {
+        match self.id {
+            Some(RawId::Integer(number)) => number.as_u64(),
+            _ => None,
+        }
+    }
+}
+
 /// What the transport knows of a request beside its message.
 #[derive(Clone, Copy)]
 struct Setting<'b> {
     revision: Revision,
     session: Option<SessionId>,
-    /// Of the session or the process; a modern request declares its own.
+    /// Of the session or the process, or of the request itself.
     capabilities: ClientCapabilities,
+    /// Of the session or the process.
     log_level: Option<LogLevel>,
     /// `Accept`, read and as it stood. None: stdio, where everything goes over one channel.
     accept: Option<(Accept, &'b [u8])>,
@@ -163,8 +180,21 @@ struct Setting<'b> {
 /// `Accept` may not say what a stream needs.
 const NEEDS_EVENTS: &str = "text/event-stream";
 
-/// Nesting of the small objects read a second time; their message bounded it already.
-const DEPTH_MAX: usize = usize::MAX;
+impl Setting<'_> {
+    /// Of a modern request, which brings everything itself.
+    fn modern<'b>(
+        message: &Message<'b>,
+        accept: Option<(Accept, &'b [u8])>,
+    ) -> Result<Setting<'b>, Reason<'b>> {
+        Ok(Setting {
+            revision: Revision::MODERN,
+            session: None,
+            capabilities: declared(message.params.meta.client_capabilities)?,
+            log_level: None,
+            accept,
+        })
+    }
+}
 
 /// Builds the invocation of a request whose era is settled.
 fn invoke<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, Refusal<'b>> {
@@ -178,26 +208,24 @@ fn invoke<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, 
     let Some(known) = known else {
         return Err(refuse(unknown));
     };
-    let operation = operation(known, message, unknown, setting.accept.is_some()).map_err(refuse)?;
-    let meta = &message.params.meta;
-    let progress_token = match meta.progress_token {
-        value if value.is_nothing() => None,
-        value => Some(
-            value
-                .id()
-                .ok_or(Reason::Param {
-                    member: "params._meta.progressToken",
-                    expected: "a string or an integer",
-                })
-                .map_err(refuse)?,
-        ),
+    let around = Circumstances {
+        revision,
+        capabilities: setting.capabilities,
+        over_http: setting.accept.is_some(),
     };
-    let (capabilities, log_level) = match revision.era() {
-        Era::Legacy => (setting.capabilities, setting.log_level),
-        Era::Modern => (
-            declared(meta.client_capabilities).map_err(refuse)?,
-            wanted_level(meta.log_level).map_err(refuse)?,
-        ),
+    let operation = operation::operation(known, message, around).map_err(refuse)?;
+    let Some(operation) = operation else {
+        return Err(refuse(unknown));
+    };
+    let meta = &message.params.meta;
+    let progress_token = progress_token(meta.progress_token).map_err(refuse)?;
+    let log_level = match revision.era() {
+        Era::Legacy => Some(setting.log_level.unwrap_or(LogLevel::LEGACY_DEFAULT)),
+        Era::Modern => wanted_level(meta.log_level).map_err(refuse)?,
+    };
+    let client_info = match known {
+        Method::Initialize => message.params.client_info.object(),
+        _ => meta.client_info.object(),
     };
     let respond = respond(&operation, setting.accept).map_err(refuse)?;
     Ok(Route::Invoke(Invocation {
@@ -205,10 +233,12 @@ fn invoke<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, 
         session: setting.session,
         id,
         operation,
-        capabilities,
+        capabilities: setting.capabilities,
         progress_token,
         log_level,
         respond,
+        client_info,
+        trace: Trace::of(meta),
         meta: meta.text,
     }))
 }
@@ -231,116 +261,6 @@ fn begin<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, R
     Ok(route)
 }
 
-fn operation<'b>(
-    method: Method,
-    message: &Message<'b>,
-    unknown: Reason<'b>,
-    over_http: bool,
-) -> Result<Operation<'b>, Reason<'b>> {
-    let params = &message.params;
-    Ok(match method {
-        Method::Ping => Operation::Ping,
-        Method::Discover => Operation::Discover,
-        Method::Initialize => initialize(message, over_http)?,
-        Method::ListTools => Operation::ListTools {
-            cursor: match params.cursor {
-                value if value.is_nothing() => None,
-                Value::Text(cursor) => Some(cursor),
-                _ => {
-                    return Err(Reason::Param {
-                        member: "params.cursor",
-                        expected: "a string",
-                    });
-                }
-            },
-        },
-        Method::CallTool => Operation::CallTool {
-            name: params.name.text().ok_or(Reason::Param {
-                member: "params.name",
-                expected: "a string",
-            })?,
-            arguments: match params.arguments {
-                value if value.is_nothing() => None,
-                Value::Object(text) => Some(text),
-                _ => {
-                    return Err(Reason::Param {
-                        member: "params.arguments",
-                        expected: "an object",
-                    });
-                }
-            },
-        },
-        Method::Listen => {
-            let object = params.notifications.object();
-            let object = object.ok_or(Reason::Param {
-                member: "params.notifications",
-                expected: "an object",
-            })?;
-            Operation::Listen {
-                filter: listen_filter(object)?,
-            }
-        }
-        // Notifications sent with an id.
-        Method::Initialized | Method::Cancelled => return Err(unknown),
-    })
-}
-
-fn initialize<'b>(message: &Message<'b>, over_http: bool) -> Result<Operation<'b>, Reason<'b>> {
-    let params = &message.params;
-    let requested = params.protocol_version.text();
-    let requested = requested.ok_or(Reason::Param {
-        member: "params.protocolVersion",
-        expected: "a string",
-    })?;
-    let requested = requested
-        .as_plain()
-        .and_then(|name| Revision::parse(name.as_bytes()));
-    let capabilities = match params.capabilities {
-        value if value.is_nothing() => ClientCapabilities::NONE,
-        Value::Object(text) => ClientCapabilities::read(text, DEPTH_MAX).map_err(Reason::Json)?,
-        _ => {
-            return Err(Reason::Param {
-                member: "params.capabilities",
-                expected: "an object",
-            });
-        }
-    };
-    Ok(Operation::Initialize {
-        negotiated: Revision::negotiate(requested, over_http),
-        capabilities,
-    })
-}
-
-fn listen_filter<'b>(object: &'b [u8]) -> Result<ListenFilter, Reason<'b>> {
-    const WRONG: Reason<'static> = Reason::Param {
-        member: "params.notifications",
-        expected: "an object with boolean …ListChanged members",
-    };
-    let read = || -> Result<Option<ListenFilter>, JsonError> {
-        let mut filter = ListenFilter::default();
-        let mut reader = Reader::new(object, DEPTH_MAX);
-        reader.begin_object()?;
-        while let Some(key) = reader.key()? {
-            let slot = if key.eq_str("toolsListChanged") {
-                &mut filter.tools
-            } else if key.eq_str("promptsListChanged") {
-                &mut filter.prompts
-            } else if key.eq_str("resourcesListChanged") {
-                &mut filter.resources
-            } else {
-                reader.skip()?;
-                continue;
-            };
-            match reader.peek()? {
-                Kind::True | Kind::False => *slot = reader.boolean()?,
-                _ => return Ok(None),
-            }
-        }
-        Ok(Some(filter))
-    };
-    read().map_err(Reason::Json)?.ok_or(WRONG)
-}
-
 /// The capabilities that a modern request has to declare.
 fn declared<'b>(value: Value<'b>) -> Result<ClientCapabilities, Reason<'b>> {
     match value {
@@ -354,15 +274,26 @@ fn declared<'b>(value: Value<'b>) -> Result<ClientCapabilities, Reason<'b>> {
     }
 }
 
+fn progress_token<'b>(value: Value<'b>) -> Result<Option<RawId<'b>>, Reason<'b>> {
+    if value.is_nothing() {
+        return Ok(None);
+    }
+    const { assert!(ID_BYTES_MAX == 256, "the text below names it") };
+    // As short as an id, since every notification carries it and it is kept like one.
+    let token = value
+        .id()
+        .filter(|token| token.written_len() <= ID_BYTES_MAX);
+    token.map(Some).ok_or(Reason::Param {
+        member: "params._meta.progressToken",
+        expected: "a string or an integer of at most 256 bytes",
+    })
+}
+
 fn wanted_level<'b>(value: Value<'b>) -> Result<Option<LogLevel>, Reason<'b>> {
     if value.is_nothing() {
         return Ok(None);
     }
-    let level = value.text().and_then(|name| {
-        LogLevel::ALL
-            .into_iter()
-            .find(|level| name.eq_str(level.as_str()))
-    });
+    let level = value.text().and_then(LogLevel::parse);
     level.map(Some).ok_or(Reason::Meta {
         key: META_LOG_LEVEL,
         expected: "one of debug, info, notice, warning, error, critical, alert, emergency",
@@ -395,6 +326,11 @@ fn notice<'b>(session: Option<SessionId>, message: &Message<'b>) -> Notice<'b> {
         Some(Method::Initialized) => Notice::Initialized,
         Some(Method::Cancelled) => match message.params.request_id.id() {
             Some(request) => Notice::Cancelled { session, request },
+            None => Notice::Other,
+        },
+        Some(Method::RootsChanged) => Notice::RootsChanged { session },
+        Some(Method::Progress) => match message.params.progress_token.id() {
+            Some(token) => Notice::Progress { session, token },
             None => Notice::Other,
         },
         _ => Notice::Other,

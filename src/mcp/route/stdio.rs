@@ -2,7 +2,7 @@
 //!
 //! Source: MCP 2026-07-28 basic/transports/stdio and basic/versioning; 2025-11-25 basic/lifecycle.
 
-use super::{Route, Setting, begin, invoke, notice, response};
+use super::{Operation, Route, Setting, begin, invoke, notice, response};
 use crate::mcp::capability::{ClientCapabilities, LogLevel};
 use crate::mcp::message::{META_VERSION, Message, Shape, Value};
 use crate::mcp::method::Method;
@@ -74,33 +74,36 @@ pub fn route_stdio<'b>(
             }));
         }
     };
-    let modern = Setting {
-        revision: Revision::MODERN,
+    if era == Era::Modern {
+        let setting = Setting::modern(message, None).map_err(refuse)?;
+        return invoke(setting, message);
+    }
+    let before = Setting {
+        revision: Revision::LEGACY_LATEST,
         session: None,
         capabilities: ClientCapabilities::NONE,
         log_level: None,
         accept: None,
     };
-    if era == Era::Modern {
-        return invoke(modern, message);
-    }
     match (process.handshake, message.method.and_then(Method::parse)) {
         (Some(_), Some(Method::Initialize)) => Err(refuse(Reason::AlreadyInitialized)),
-        (None, Some(Method::Initialize)) => initialize(process, modern, message),
+        (None, Some(Method::Initialize)) => initialize(process, before, message),
         // Methods that only the modern era has: what is missing is the key that says so.
         (_, Some(Method::Discover | Method::Listen)) => Err(refuse(Reason::Meta {
             key: META_VERSION,
             expected: "a string",
         })),
-        (Some(handshake), _) => invoke(handshake.setting(), message),
+        (Some(handshake), _) => {
+            let route = invoke(handshake.setting(), message)?;
+            if let (Route::Invoke(invocation), Some(handshake)) = (&route, &mut process.handshake)
+                && let Operation::SetLevel { level } = invocation.operation
+            {
+                handshake.log_level = Some(level);
+            }
+            Ok(route)
+        }
         // A ping may come before the handshake.
-        (None, Some(Method::Ping)) => invoke(
-            Setting {
-                revision: Revision::LEGACY_LATEST,
-                ..modern
-            },
-            message,
-        ),
+        (None, Some(Method::Ping)) => invoke(before, message),
         (None, _) => Err(refuse(Reason::NotInitialized)),
     }
 }

@@ -1,5 +1,6 @@
 //! HTTP requests: which resource and method, host and origin, and the framing of every kind of answer.
 
+use crate::mcp::reply::{self, Honoured};
 use crate::mcp::route::{self, HttpFacts};
 use crate::mcp::{InlineId, RawId, Reason, Refusal, StreamClaim, headers};
 use crate::metrics::{Counter, Phase};
@@ -234,7 +235,11 @@ impl Service {
         self.begin_stream(head, out);
         let id = InlineId::new(&id);
         let mut message = Vec::new();
-        crate::mcp::reply::acknowledged(&mut message, &id, tools);
+        let honoured = Honoured {
+            tools,
+            ..Honoured::default()
+        };
+        reply::acknowledged(&mut message, &id, &honoured);
         super::super::stream::write_event(out, &message);
         self.count_answer(head, 200, "stream", caller, out.len());
         Served::Stream(Box::new(Stream {

@@ -1,10 +1,10 @@
 //! One POST: scan, route, and the answers that need no component.
 
-use crate::mcp::reply::{self, CacheScope};
+use crate::mcp::reply::{self, CacheScope, Hints, Page};
 use crate::mcp::route::{self, ListenFilter};
 use crate::mcp::{
-    Era, InlineId, Invocation, NewSession, Notice, Operation, Reason, Refusal, Respond, Revision,
-    Route, SessionId, scan,
+    Era, InlineId, Invocation, List, NewSession, Notice, Operation, Reason, Refusal, Respond,
+    Revision, Route, SessionId, scan,
 };
 use crate::metrics::{Counter, Phase};
 use crate::wire::http1::Head;
@@ -18,7 +18,13 @@ use super::{Caller, Served, Service};
 
 /// How long a modern client may keep `tools/list` and `server/discover`. Short, because tools come and go while serving; a client that
 /// wants to know at once listens.
-pub(in super::super) const LIST_TTL_MS: u64 = 5_000;
+pub(in super::super) const LIST_HINTS: Hints = Hints {
+    ttl_ms: 5_000,
+    scope: CacheScope::Public,
+};
+
+/// What is declared, the same in every revision: tools. It is what [`Offer::TOOLS`](crate::mcp::Offer::TOOLS) writes.
+pub(in super::super) const CAPABILITIES: &[u8] = b"{\"tools\":{\"listChanged\":true}}";
 
 pub(in super::super) const INSTRUCTIONS: &str =
     "Each tool runs a WebAssembly component in a fresh sandbox: nothing is kept between calls.";
@@ -124,7 +130,9 @@ impl Service {
             1,
         );
         let (counter, method) = match invocation.operation {
-            Operation::CallTool { name, arguments } => {
+            Operation::CallTool {
+                name, arguments, ..
+            } => {
                 self.metrics.add(Counter::OperationCallTool, 1);
                 return self.call_tool(head, invocation, name, arguments, body_bytes, caller, out);
             }
@@ -138,6 +146,7 @@ impl Service {
             Operation::Ping => (Counter::OperationPing, "ping"),
             Operation::Discover => (Counter::OperationDiscover, "server/discover"),
             Operation::ListTools { .. } => (Counter::OperationListTools, "tools/list"),
+            _ => return self.not_offered(head, invocation, caller, out),
         };
         self.metrics.add(counter, 1);
         let began = out.len();
@@ -155,25 +164,16 @@ impl Service {
                 let listing = &*self.snapshot.load().catalog.listing();
                 out.reserve(listing.len() + 1024);
                 answer(head, invocation.respond, out, |out| {
-                    reply::list_tools_result(
-                        out,
-                        id,
-                        era,
-                        listing,
-                        None,
-                        LIST_TTL_MS,
-                        CacheScope::Public,
-                    );
+                    let page = Page {
+                        list: List::Tools,
+                        entries: listing,
+                        next_cursor: None,
+                    };
+                    reply::list_result(out, id, era, &page, LIST_HINTS);
                 });
             }
             Operation::Discover => answer(head, invocation.respond, out, |out| {
-                reply::discover_result(
-                    out,
-                    id,
-                    Some(INSTRUCTIONS),
-                    LIST_TTL_MS,
-                    CacheScope::Public,
-                );
+                reply::discover_result(out, id, CAPABILITIES, Some(INSTRUCTIONS), LIST_HINTS);
             }),
             _ => answer(head, invocation.respond, out, |out| {
                 reply::empty_result(out, id, era)
@@ -225,12 +225,34 @@ impl Service {
             ..Frame::new(head, 200)
         };
         framed(&frame, invocation.respond, out, |out| {
-            reply::initialize_result(out, &invocation.id, negotiated, Some(INSTRUCTIONS));
+            reply::initialize_result(
+                out,
+                &invocation.id,
+                negotiated,
+                CAPABILITIES,
+                Some(INSTRUCTIONS),
+            );
         });
         self.finish_answer("initialize", caller, 0, out.len() - began);
         Served::Answered {
             keep_alive: head.keep_alive,
         }
+    }
+
+    /// What is not advertised is not there.
+    fn not_offered(
+        &mut self,
+        head: &Head<'_>,
+        invocation: &Invocation<'_>,
+        caller: Caller,
+        out: &mut Vec<u8>,
+    ) -> Served {
+        let reason = Reason::NotOffered {
+            method: invocation.method(),
+            revision: invocation.revision,
+        };
+        let refusal = Refusal::new(reason, Some(invocation.id));
+        self.refuse(head, &refusal, caller, head.keep_alive, out)
     }
 
     /// The list is one page, so no cursor was ever handed out.

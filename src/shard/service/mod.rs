@@ -7,7 +7,7 @@ mod call;
 mod http;
 mod message;
 
-pub(super) use message::{INSTRUCTIONS, LIST_TTL_MS};
+pub(super) use message::{CAPABILITIES, INSTRUCTIONS, LIST_HINTS};
 
 use std::sync::Arc;
 

@@ -26,6 +26,10 @@ fn initialize_opens_a_session_at_the_negotiated_revision() {
             panic!("{invocation:?}")
         };
         assert_eq!(
+            invocation.client_info,
+            Some(br#"{"name":"t","version":"1"}"#.as_slice())
+        );
+        assert_eq!(
             (negotiated, invocation.revision),
             (Revision::V2025_06_18, Revision::V2025_06_18)
         );
@@ -95,7 +99,7 @@ fn a_session_serves_pings_tools_and_nothing_modern() {
     for (method, code) in [
         ("server/discover", -32601),
         ("subscriptions/listen", -32601),
-        ("logging/setLevel", -32601),
+        ("tasks/update", -32601),
         ("no/such", -32601),
         ("tools/call", -32602),
     ] {

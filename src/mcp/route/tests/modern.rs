@@ -160,17 +160,9 @@ fn methods_that_are_removed_or_unknown_are_not_found_in_the_modern_era() {
             "{method} {told:?}"
         );
     }
-    // What is not served yet needs its name all the same, and is then not found.
-    assert_eq!(
-        server.modern("prompts/get", r#""name":"p""#, &[]).code,
-        -32020
-    );
-    assert_eq!(
-        server
-            .modern("prompts/get", r#""name":"p""#, &[("mcp-name", "p")])
-            .status,
-        404
-    );
+    for removed in ["tasks/result", "tasks/list", "notifications/progress"] {
+        assert_eq!(server.modern(removed, "", &[]).code, -32601, "{removed}");
+    }
 }
 
 #[test]
