@@ -92,10 +92,6 @@ impl Listing {
             _ => Cow::Owned(self.compose(0..self.entries.len())),
         }
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
 }
 
 #[cfg(test)]

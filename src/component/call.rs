@@ -11,7 +11,7 @@ use wasmtime::Trap;
 use crate::limits::{Limits, PRINT_FLOOD_FACTOR};
 use crate::wire::json;
 
-use super::host::Asked;
+use super::host::{Asked, RpcError};
 use super::limits::Refused;
 use super::wasi;
 
@@ -215,9 +215,40 @@ impl Control {
         self.changed.notify_waiters();
     }
 
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Moves the deadline: time in which the call waited for a person.
+    pub(crate) fn extend(&self, time: Duration) {
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // A sum beyond 500 years is no deadline at all.
+        self.extended_ns.fetch_add(ns, Ordering::AcqRel);
+    }
+
+    /// The call waits for a person until the guard is dropped.
+    pub(crate) fn wait(&self) -> Waiting<'_> {
+        self.waits.store(true, Ordering::Release);
+        Waiting(self)
+    }
+
+    /// Completes when the call is cancelled, whatever its deadline.
+    pub(crate) async fn cancelled(&self) {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if !self.is_cancelled() {
+            changed.await;
+        }
+    }
+
     fn extension(&self) -> Option<Duration> {
-        let waits = self.waits.load(Ordering::Acquire);
-        (!waits).then(|| self.extended())
+        (!self.waits()).then(|| self.extended())
+    }
+
+    /// Whether the call waits for a person.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Acquire)
     }
 
     fn extended(&self) -> Duration {
@@ -226,7 +257,7 @@ impl Control {
 
     /// Why the call must stop, if it must.
     pub(crate) fn verdict(&self) -> Result<(), Stop> {
-        if self.cancelled.load(Ordering::Acquire) {
+        if self.is_cancelled() {
             return Err(Stop::Cancelled);
         }
         if Instant::now() >= self.deadline + self.extended() {
@@ -251,6 +282,15 @@ impl Control {
     }
 }
 
+/// A call that waits for a person.
+pub(crate) struct Waiting<'c>(&'c Control);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waits.store(false, Ordering::Release);
+    }
+}
+
 /// Why a running call was stopped from outside. Raised as a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -268,6 +308,47 @@ impl fmt::Display for Stop {
 }
 
 impl std::error::Error for Stop {}
+
+/// How a call ends without a result.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It failed. A tool's caller reads that in the result.
+    Failure(Failure),
+    /// The component, or the protocol, answers with an error.
+    Error(RpcError),
+    /// It has to run again.
+    Again(CallOutcome, Box<Asked>),
+}
+
+impl End {
+    /// Appends the members that tell of this end: of a tool's result, or of an error.
+    ///
+    /// Shape: the outcome to report, and what a call that has to run again leaves to its next run.
+    pub(crate) fn close(
+        self,
+        is_tool: bool,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> (CallOutcome, Option<Box<Asked>>) {
+        let error = match self {
+            Self::Failure(failure) if is_tool => {
+                failure.write(out);
+                return (failure.outcome, None);
+            }
+            Self::Failure(failure) => RpcError::from_failure(&failure),
+            Self::Error(error) => error,
+            Self::Again(outcome, asked) => return (outcome, Some(asked)),
+        };
+        error.write(out, bytes_max);
+        (CallOutcome::Error, None)
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
 
 /// Why a call has no result: the outcome, and the text that its caller reads.
 #[derive(Debug)]

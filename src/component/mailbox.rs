@@ -7,7 +7,7 @@ use crossbeam_queue::{ArrayQueue, SegQueue};
 
 use super::call::CallReport;
 use super::host::{Asked, Outbox};
-use super::worker::Permit;
+use super::traffic::Permit;
 
 /// A call that had left its shard and is done.
 pub struct Finished {

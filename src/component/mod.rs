@@ -16,18 +16,23 @@
 
 mod cache;
 mod call;
+mod delivery;
 mod engine;
 mod host;
 mod imports;
 mod limits;
+mod live;
 mod load;
+mod load_error;
 mod mailbox;
 mod options;
 mod placed;
 mod pool;
 mod pulse;
 mod runtime;
+mod store;
 mod tool;
+mod traffic;
 mod wasi;
 pub mod wit;
 mod worker;

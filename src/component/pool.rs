@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
@@ -12,17 +12,21 @@ use wasmtime::component::{ComponentNamedList, Func, Lower, Val};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::limits::{Limits, SHARD_SLICE_TICKS};
+use crate::mcp::Revision;
 
 use super::call::{
-    CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Control, Failure, Started,
+    CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Control, End, Ending, Failure,
+    Started, WORKERS_BUSY,
 };
+use super::delivery::{self, Driven, Receiver};
 use super::host::{Caller, Job, Outbox};
 use super::load::Component;
 use super::mailbox::Mailbox;
 use super::pulse::Beat;
 use super::runtime::Runtime;
+use super::store::{self, Lease, State};
 use super::wit::{self, Text, TextResult};
-use super::worker::{self, Lease, State, Work};
+use super::worker::{self, Work};
 
 /// Used instances that may wait for disposal, at most and as a part of all; one more and the call that used it disposes of it.
 const USED_MAX: usize = 64;
@@ -40,6 +44,9 @@ const IDLE_NS: u64 = 10_000_000_000;
 
 /// Calls in a row that outlived their slice before a tool's calls start on a worker at once.
 const STRIKES: u8 = 3;
+
+/// Places for the paces of jobs that are no plain functions: what falls on the same place is thought alike.
+const JOB_PACES: usize = 64;
 
 /// One in this many calls of such a tool starts on the shard again, to see whether it still is slow.
 const PROBE_EVERY: u32 = 32;
@@ -101,6 +108,8 @@ struct Shelf {
     /// Whether the catalogue in force has the component. One that it has not is let go once its last call is a while ago.
     followed: bool,
     tools: Vec<Pace>,
+    /// Of jobs that are no plain functions, by what they are about; nothing for components that have none.
+    jobs: Vec<Pace>,
 }
 
 /// Whether a tool's calls tend to outlive their slice.
@@ -126,6 +135,15 @@ impl Pace {
             0
         };
     }
+}
+
+/// Where the pace of a job is kept.
+#[derive(Clone, Copy)]
+enum PaceIndex {
+    /// With the plain functions.
+    Tool(usize),
+    /// With the other jobs.
+    Job(usize),
 }
 
 /// How a call on this thread ended.
@@ -199,10 +217,17 @@ impl InstancePool {
         let now = self.clock.raw();
         let shelf = self.shelf(component);
         shelf.used_at = now;
-        let starts_here = component.starts_quickly() && shelf.tools[tool_index].starts_here();
-        if component.has_imports() {
-            return self.call_on_fiber(component, tool_index, arguments, call, out, starts_here);
+        if component.runs_on_fibers() {
+            let caller = component
+                .is_host_aware()
+                .then(|| Arc::new(Caller::silent("tools/call", Revision::MODERN)));
+            let job = Job::Function {
+                tool_index,
+                arguments: arguments.to_vec(),
+            };
+            return self.call_on_fiber(component, job, caller, call, out);
         }
+        let starts_here = component.starts_quickly() && shelf.tools[tool_index].starts_here();
         let mut timings = CallTimings::default();
         if starts_here {
             let start = out.len();
@@ -240,9 +265,10 @@ impl InstancePool {
         call: CallContext,
         out: &mut Vec<u8>,
     ) -> Started {
-        let _ = (component, job, caller, call);
-        out.extend_from_slice(br#""code":-32603,"message":"not served""#);
-        Started::Done(CallReport::new(CallOutcome::Error, CallTimings::default()))
+        self.beat.enter();
+        let started = self.call_on_fiber(component, job, Some(caller), call, out);
+        self.beat.leave();
+        started
     }
 
     /// Makes ready what calls will need and disposes of what they used: at most `budget` instances, and at most a third of a
@@ -456,7 +482,7 @@ impl InstancePool {
 
     fn instantiate(&mut self, component: &Arc<Component>) -> Result<Lease, Ended> {
         for retry in [true, false] {
-            let mut store = worker::store(component, self.place, &self.limits);
+            let mut store = store::store(component, self.place, &self.limits);
             let error = match component.at(self.place).pre().instantiate(&mut store) {
                 Ok(instance) => return Ok(Lease { store, instance }),
                 Err(error) => error,
@@ -507,29 +533,77 @@ impl InstancePool {
     fn call_on_fiber(
         &mut self,
         component: &Arc<Component>,
-        tool_index: usize,
-        arguments: &[u8],
+        job: Job,
+        caller: Option<Arc<Caller>>,
         call: CallContext,
         out: &mut Vec<u8>,
-        starts_here: bool,
     ) -> Started {
-        let lease = self.take_ready(component);
-        let work = self.work(component, tool_index, arguments, call, lease);
+        let now = self.clock.raw();
+        let shelf = self.shelf(component);
+        shelf.used_at = now;
+        let pace_index = Shelf::pace_index(&job);
+        let is_quick = shelf.pace(pace_index).is_none_or(Pace::starts_here);
+        let starts_here = component.starts_quickly() && is_quick;
+        let is_tool = job.is_tool();
+        let live = self.runtime.live.find(
+            component,
+            caller.as_deref(),
+            self.place,
+            self.runtime.workers(),
+        );
+        let live = match live {
+            Ok(live) => live,
+            Err(failure) => return self.refused(failure, is_tool, out),
+        };
+        let lease = match live {
+            Some(_) => None,
+            None => self.take_ready(component),
+        };
+        let work = Work {
+            caller: caller.filter(|_| component.is_host_aware()),
+            live,
+            lease,
+            ..self.work(component, job, call)
+        };
         let control = Arc::clone(&work.control);
-        let mut driven: worker::Driven = Box::pin(worker::run(work, self.clock.clone()));
+        let mut driven: Driven = Box::pin(worker::run(work, self.clock.clone()));
         if starts_here {
             // Timers and blocking operations that the guest starts belong to the workers: the call may go on there.
             let _entered = self.runtime.workers().enter();
             let polled = driven
                 .as_mut()
                 .poll(&mut Context::from_waker(Waker::noop()));
-            self.shelf(component).tools[tool_index].note(polled.is_pending());
-            if let Poll::Ready((members, report)) = polled {
-                out.extend_from_slice(&members);
-                return Started::Done(report);
+            // One that waits for a person is not slow.
+            let is_slow = polled.is_pending() && !control.waits();
+            if let Some(pace) = self.shelf(component).pace(pace_index) {
+                pace.note(is_slow);
+            }
+            if let Poll::Ready(ending) = polled {
+                return self.ended_here(ending, out);
             }
         }
-        self.send_elsewhere(driven, control, call, out, starts_here)
+        self.send_elsewhere(driven, control, call, out, is_tool, starts_here)
+    }
+
+    fn ended_here(&mut self, ending: Ending, out: &mut Vec<u8>) -> Started {
+        let Ending {
+            members,
+            report,
+            asked,
+        } = ending;
+        match asked {
+            Some(asked) => Started::Asked(asked, report),
+            None => {
+                out.extend_from_slice(&members);
+                Started::Done(report)
+            }
+        }
+    }
+
+    fn refused(&mut self, failure: Failure, is_tool: bool, out: &mut Vec<u8>) -> Started {
+        self.stats.calls_refused += 1;
+        let (outcome, _) = End::Failure(failure).close(is_tool, self.limits.output_bytes_max, out);
+        Started::Done(CallReport::new(outcome, CallTimings::default()))
     }
 
     fn call_elsewhere(
@@ -540,38 +614,38 @@ impl InstancePool {
         call: CallContext,
         out: &mut Vec<u8>,
     ) -> Started {
-        let work = self.work(component, tool_index, arguments, call, None);
+        let job = Job::Function {
+            tool_index,
+            arguments: arguments.to_vec(),
+        };
+        let work = self.work(component, job, call);
         let control = Arc::clone(&work.control);
         let driven = Box::pin(worker::run(work, self.clock.clone()));
-        self.send_elsewhere(driven, control, call, out, false)
+        self.send_elsewhere(driven, control, call, out, true, false)
     }
 
-    fn work(
-        &self,
-        component: &Arc<Component>,
-        tool_index: usize,
-        arguments: &[u8],
-        call: CallContext,
-        lease: Option<Lease>,
-    ) -> Work {
+    fn work(&self, component: &Arc<Component>, job: Job, call: CallContext) -> Work {
         Work {
             component: Arc::clone(component),
             place: self.place,
-            tool_index,
-            arguments: arguments.to_vec(),
+            job,
+            caller: None,
             control: Control::new(call.deadline),
             limits: Arc::clone(&self.limits),
             traffic: Arc::clone(&self.runtime.traffic),
-            lease,
+            exchange: Arc::clone(&self.runtime.exchange),
+            lease: None,
+            live: None,
         }
     }
 
     fn send_elsewhere(
         &mut self,
-        driven: worker::Driven,
+        driven: Driven,
         control: Arc<Control>,
         call: CallContext,
         out: &mut Vec<u8>,
+        is_tool: bool,
         has_begun: bool,
     ) -> Started {
         let (workers, traffic) = (self.runtime.workers(), &self.runtime.traffic);
@@ -579,26 +653,22 @@ impl InstancePool {
             if has_begun {
                 // It must not be dropped half way: it is told to stop, and ends unheard within a tick or two.
                 control.cancel();
-                worker::finish_unheard(workers, traffic, async move {
+                delivery::finish_unheard(workers, traffic, async move {
                     driven.await;
                 });
             }
-            self.stats.calls_refused += 1;
-            let failure = Failure::overloaded(
-                "all workers are busy and their queue is full (limits.worker_queue_max)",
+            return self.refused(
+                Failure::new(CallOutcome::Overloaded, WORKERS_BUSY),
+                is_tool,
+                out,
             );
-            failure.write(out);
-            return Started::Done(CallReport::new(failure.outcome, CallTimings::default()));
         };
         self.stats.calls_moved += 1;
-        worker::finish_elsewhere(
-            workers,
-            traffic,
-            driven,
-            Arc::clone(&self.mailbox),
-            call.ticket,
-            permit,
-        );
+        let receiver = Receiver::Shard {
+            mailbox: Arc::clone(&self.mailbox),
+            ticket: call.ticket,
+        };
+        delivery::finish_elsewhere(workers, traffic, driven, is_tool, receiver, permit);
         Started::Moved(CancelHandle { control })
     }
 
@@ -684,6 +754,31 @@ impl Shelf {
             refills: component.starts_quickly(),
             followed: false,
             tools: vec![Pace::default(); component.tools().len()],
+            jobs: match component.is_host_aware() {
+                true => vec![Pace::default(); JOB_PACES],
+                false => Vec::new(),
+            },
+        }
+    }
+
+    /// Where the pace of a job is kept.
+    fn pace_index(job: &Job) -> PaceIndex {
+        let mut hasher = DefaultHasher::new();
+        match job {
+            Job::Function { tool_index, .. } => return PaceIndex::Tool(*tool_index),
+            Job::CallTool { name, .. } => (0, name).hash(&mut hasher),
+            Job::GetPrompt { name, .. } => (1, name).hash(&mut hasher),
+            Job::ReadResource { .. } => 2.hash(&mut hasher),
+            Job::Subscribe { .. } => 3.hash(&mut hasher),
+            Job::Complete { .. } => 4.hash(&mut hasher),
+        }
+        PaceIndex::Job(hasher.finish() as usize % JOB_PACES)
+    }
+
+    fn pace(&mut self, index: PaceIndex) -> Option<&mut Pace> {
+        match index {
+            PaceIndex::Tool(index) => self.tools.get_mut(index),
+            PaceIndex::Job(index) => self.jobs.get_mut(index),
         }
     }
 
@@ -711,7 +806,7 @@ fn make(
     component: &Arc<Component>,
 ) -> Option<Lease> {
     if !component.has_imports() {
-        let mut store = worker::store(component, place, limits);
+        let mut store = store::store(component, place, limits);
         let instance = component.at(place).pre().instantiate(&mut store).ok()?;
         return Some(Lease { store, instance });
     }
@@ -734,7 +829,7 @@ fn make(
         Poll::Ready(lease) => lease,
         Poll::Pending => {
             drop(entered);
-            worker::finish_unheard(runtime.workers(), &runtime.traffic, async move {
+            delivery::finish_unheard(runtime.workers(), &runtime.traffic, async move {
                 starting.await;
             });
             None

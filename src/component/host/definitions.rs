@@ -32,6 +32,16 @@ pub struct Definitions {
     pub prompt_hints: Option<CacheHints>,
 }
 
+impl Definitions {
+    /// Whether nothing is listed.
+    pub fn is_empty(&self) -> bool {
+        self.tools.is_empty()
+            && self.resources.is_empty()
+            && self.templates.is_empty()
+            && self.prompts.is_empty()
+    }
+}
+
 /// Whether a tool may, or must, run as a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TaskSupport {

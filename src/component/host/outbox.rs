@@ -71,7 +71,16 @@ impl Outbox {
 
     /// Adds what may be missed, if there is room.
     pub(crate) fn offer(self: &Arc<Self>, said: Outgoing) -> bool {
-        let has_room = self.count.load(Ordering::Acquire) < self.count_max
+        self.offer_within(said, self.count_max)
+    }
+
+    /// Adds what may be missed first: half of the places are for other messages.
+    pub(crate) fn offer_progress(self: &Arc<Self>, said: Outgoing) -> bool {
+        self.offer_within(said, self.count_max.div_ceil(2))
+    }
+
+    fn offer_within(self: &Arc<Self>, said: Outgoing, count_max: usize) -> bool {
+        let has_room = self.count.load(Ordering::Acquire) < count_max
             && self
                 .bytes
                 .load(Ordering::Acquire)
