@@ -68,6 +68,7 @@ impl Bench {
             .call(component, 0, Some(arguments.as_bytes()), call, &mut out)
         {
             Started::Done(report) => (report.outcome, object(&out)),
+            Started::Asked(asked, _) => panic!("{asked:?}"),
             Started::Moved(_) => {
                 assert!(out.is_empty(), "a call that moved has written nothing");
                 let finished = self.finished();
