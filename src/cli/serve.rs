@@ -30,6 +30,8 @@ Configuration file (every key is optional, an unknown one is an error):
   limits:
     body_bytes_max: 10MB
     call_deadline: 30s
+  component_options:       # by a component's name
+    notes: {instances: per-session}    # or singleton; fresh if not said
   performance:
     concurrency: {max_concurrent_requests: 1000}
     network: {tcp_nodelay: true, keep_alive_interval: 30s}

@@ -172,6 +172,15 @@ impl fmt::Debug for Component {
 impl Runtime {
     /// Loads a `.wasm` or `.wat` file; its stem is the component's name. Takes seconds for a large one: never on a shard.
     pub fn load_file(&self, path: &Path) -> Result<Arc<Component>, LoadError> {
+        self.load_file_with(path, |_| ComponentOptions::default())
+    }
+
+    /// As [`load_file`](Self::load_file), with what the operator chose about the component of this name.
+    pub fn load_file_with(
+        &self,
+        path: &Path,
+        options: impl FnOnce(&str) -> ComponentOptions,
+    ) -> Result<Arc<Component>, LoadError> {
         let read = |error: std::io::Error| LoadError::Read(format!("{}: {error}", path.display()));
         let bytes = std::fs::metadata(path).map_err(read)?.len();
         self.check_size(bytes)?;
@@ -179,7 +188,8 @@ impl Runtime {
             || "component".to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
         );
-        self.load(&name, &std::fs::read(path).map_err(read)?)
+        let bytes = std::fs::read(path).map_err(read)?;
+        self.load_with(&name, &bytes, options(&name))
     }
 
     /// Loads a component from the bytes of a `.wasm` file or the text of a `.wat` file. Takes seconds for a large one: never
@@ -274,8 +284,16 @@ impl Runtime {
 
     /// The components that come with the binary, for a first try.
     pub fn load_demo(&self) -> Result<Vec<Arc<Component>>, LoadError> {
+        self.load_demo_with(|_| ComponentOptions::default())
+    }
+
+    /// As [`load_demo`](Self::load_demo), with what the operator chose about each.
+    pub fn load_demo_with(
+        &self,
+        options: impl Fn(&str) -> ComponentOptions,
+    ) -> Result<Vec<Arc<Component>>, LoadError> {
         DEMO.iter()
-            .map(|(name, text)| self.load(name, text.as_bytes()))
+            .map(|(name, text)| self.load_with(name, text.as_bytes(), options(name)))
             .collect()
     }
 

@@ -8,7 +8,7 @@ use crate::mcp::headers::ParamBinding;
 pub use crate::mcp::reply::Hints as CacheHints;
 
 /// Everything that a component has listed. Immutable: a new list makes new definitions.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Definitions {
     /// Tools of `margay:host/tools`; plain functions are not among them.
     pub tools: Vec<ToolDefinition>,

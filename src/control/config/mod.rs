@@ -13,6 +13,7 @@ mod refusal;
 mod tests;
 mod values;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -21,9 +22,10 @@ use std::time::Duration;
 
 use serde_saphyr::Spanned;
 
+use crate::component::ComponentOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
-pub use choices::{Io, LogFormat, LogLevel, Network, Overrides, Profile};
+pub use choices::{Instances, Io, LogFormat, LogLevel, Network, Overrides, Profile};
 use document::Document;
 pub(crate) use nearest::nearest;
 pub(crate) use values::show_size;
@@ -48,6 +50,8 @@ pub struct Config {
     pub components: Vec<PathBuf>,
     /// The directory of loaded components, watched while serving; `None` when only the named files are served.
     pub component_dir: Option<PathBuf>,
+    /// What was chosen about components, by their names; the others have the defaults.
+    pub component_options: BTreeMap<String, ComponentOptions>,
     /// Whether the demo components are served when the directory is empty: nobody said what to serve.
     pub demo: bool,
     /// Where compiled code is kept.
@@ -157,6 +161,7 @@ impl Parsed<'_> {
                 && document.component_dir.is_none(),
             component_dir: self.component_dir(overrides, !components.is_empty()),
             components,
+            component_options: self.component_options(),
             cache_dir: overrides
                 .cache_dir
                 .clone()
@@ -334,6 +339,16 @@ impl Parsed<'_> {
             return named.iter().map(|path| self.relative(path)).collect();
         }
         overrides.components.clone()
+    }
+
+    fn component_options(&self) -> BTreeMap<String, ComponentOptions> {
+        let options = self.document.component_options.iter();
+        options
+            .map(|(name, given)| {
+                let instances = given.instances.into();
+                (name.clone(), ComponentOptions { instances })
+            })
+            .collect()
     }
 
     /// The directory is served when it is asked for, or when nothing else is named.

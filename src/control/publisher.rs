@@ -1,0 +1,250 @@
+//! What is in force: the components, the catalogue made of them, and the snapshot that the shards see.
+//!
+//! A new snapshot is published when the directory changes, and when a component announces that it lists itself anew. The lists are
+//! asked for on a thread of their own: a component announces from the middle of a call, and its lists may need that
+//! call's instance.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::catalog::{Catalog, Kind};
+use crate::component::Announcement;
+use crate::error::Problem;
+use crate::mcp::HostRules;
+use crate::shard::{Shared, Snapshot};
+
+use super::components::ComponentSet;
+use super::store::Change;
+
+/// Rest after the announced lists were asked for: however often components announce, that is how often they are.
+const RELIST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The components in force, and the way of what they say to the shards.
+pub struct Publisher {
+    shared: Arc<Shared>,
+    // Control's own state: never locked by a shard.
+    set: Mutex<ComponentSet>,
+    hosts: HostRules,
+    announced: Arc<Announced>,
+}
+
+/// Lists that have to be asked for anew: by component, which.
+#[derive(Default)]
+struct Announced {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    by_component: BTreeMap<u64, Lists>,
+    /// Nobody is left to be told.
+    is_over: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Lists {
+    tools: bool,
+    prompts: bool,
+    resources: bool,
+}
+
+impl Lists {
+    fn with(self, other: Self) -> Self {
+        Self {
+            tools: self.tools || other.tools,
+            prompts: self.prompts || other.prompts,
+            resources: self.resources || other.resources,
+        }
+    }
+
+    /// Which of them an announcement is about; none for one that is about no list.
+    fn of(announcement: &Announcement) -> Option<Self> {
+        let none = Self::default();
+        match announcement {
+            Announcement::Tools => Some(Self {
+                tools: true,
+                ..none
+            }),
+            Announcement::Prompts => Some(Self {
+                prompts: true,
+                ..none
+            }),
+            Announcement::Resources => Some(Self {
+                resources: true,
+                ..none
+            }),
+            Announcement::Updated(_) => None,
+        }
+    }
+
+    /// Where two catalogues differ.
+    fn that_differ(one: &Catalog, other: &Catalog) -> Self {
+        let differs = |kind| !one.lists_the_same_of(kind, other);
+        Self {
+            tools: differs(Kind::Tools),
+            prompts: differs(Kind::Prompts),
+            resources: differs(Kind::Resources) || differs(Kind::Templates),
+        }
+    }
+
+    fn announcements(self) -> impl Iterator<Item = Announcement> {
+        [
+            self.tools.then_some(Announcement::Tools),
+            self.prompts.then_some(Announcement::Prompts),
+            self.resources.then_some(Announcement::Resources),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+impl Publisher {
+    /// A publisher of what `shared` serves now, and the thread that asks for announced lists.
+    ///
+    /// Errors: the host gives no thread.
+    pub fn start(
+        shared: Arc<Shared>,
+        set: ComponentSet,
+        hosts: HostRules,
+    ) -> io::Result<Arc<Self>> {
+        let publisher = Arc::new(Self {
+            shared,
+            set: Mutex::new(set),
+            hosts,
+            announced: Arc::default(),
+        });
+        let announced = Arc::clone(&publisher.announced);
+        let relisting = Arc::downgrade(&publisher);
+        // Ends with its publisher, or with the process: it holds nothing that has to be written out.
+        std::thread::Builder::new()
+            .name("margay-lists".to_owned())
+            .spawn(move || relist_announced(&announced, &relisting))?;
+        // The runtime lives as long as what it announces to: it must not keep that alive.
+        let listening = Arc::downgrade(&publisher);
+        publisher
+            .shared
+            .runtime
+            .set_announcer(move |component_id, announcement| {
+                if let Some(publisher) = listening.upgrade() {
+                    publisher.hear(component_id, announcement);
+                }
+            });
+        Ok(publisher)
+    }
+
+    /// Loads what was added, forgets what was removed, and puts the new catalogue in force. Compiles: blocks.
+    ///
+    /// Errors: one for each component that could not be loaded; the others are served all the same.
+    pub fn apply(&self, change: &Change) -> Vec<Problem> {
+        let mut set = lock(&self.set);
+        let problems = set.apply(&self.shared.runtime, change);
+        self.publish(&mut set, Lists::default());
+        problems
+    }
+
+    /// A component announces, from the middle of a call: nothing here waits.
+    fn hear(&self, component_id: u64, announcement: Announcement) {
+        let Some(lists) = Lists::of(&announcement) else {
+            return self.announced(announcement);
+        };
+        let mut waiting = lock(&self.announced.waiting);
+        let known = waiting.by_component.entry(component_id).or_default();
+        *known = known.with(lists);
+        drop(waiting);
+        self.announced.arrived.notify_one();
+    }
+
+    /// Tells clients what has changed, once the snapshot in force has it. Called from any thread; must not block.
+    fn announced(&self, announcement: Announcement) {
+        // >>> The shards' change counters are connected here: one for each list, one for each followed resource.
+        tracing::debug!(?announcement, "announced");
+        // <<<
+    }
+
+    /// Asks these components for their lists, and puts what changed in force.
+    fn relist(&self, announced: &BTreeMap<u64, Lists>) {
+        let mut told = Lists::default();
+        let mut is_changed = false;
+        for (id, lists) in announced {
+            let Some(component) = lock(&self.set).find(*id) else {
+                continue;
+            };
+            let before = component.definitions();
+            match self.shared.runtime.relist(&component) {
+                Ok(()) => {
+                    told = told.with(*lists);
+                    is_changed |= *before != *component.definitions();
+                }
+                Err(error) => {
+                    tracing::error!(
+                        component = component.name(),
+                        %error,
+                        "its lists changed and cannot be had; what it listed before stays in force"
+                    );
+                }
+            }
+        }
+        if is_changed {
+            self.publish(&mut lock(&self.set), told);
+        } else {
+            // It said so; whoever listens may look for himself.
+            told.announcements().for_each(|one| self.announced(one));
+        }
+    }
+
+    /// Puts a new catalogue in force, and tells what differs and what is announced anyhow.
+    fn publish(&self, set: &mut ComponentSet, told: Lists) {
+        let catalog = set.catalog();
+        let before = self.shared.snapshot.load_full();
+        let differing = Lists::that_differ(&catalog, &before.catalog);
+        tracing::info!(
+            generation = catalog.generation(),
+            tools = catalog.names().len(),
+            listing_changed = differing != Lists::default(),
+            "a new tool list is in force"
+        );
+        self.shared.publish(Snapshot {
+            catalog,
+            hosts: self.hosts.clone(),
+        });
+        let told = told.with(differing);
+        told.announcements().for_each(|one| self.announced(one));
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        lock(&self.announced.waiting).is_over = true;
+        self.announced.arrived.notify_one();
+    }
+}
+
+/// The announcing thread.
+fn relist_announced(announced: &Announced, publisher: &Weak<Publisher>) {
+    while let Some(lists) = announced.wait() {
+        let Some(publisher) = publisher.upgrade() else {
+            return;
+        };
+        publisher.relist(&lists);
+        drop(publisher);
+        std::thread::sleep(RELIST_PAUSE);
+    }
+}
+
+impl Announced {
+    /// Waits for something to be announced; none when nobody is left to be told.
+    fn wait(&self) -> Option<BTreeMap<u64, Lists>> {
+        let is_quiet = |waiting: &mut Waiting| waiting.by_component.is_empty() && !waiting.is_over;
+        let waited = self.arrived.wait_while(lock(&self.waiting), is_quiet);
+        let mut waiting = waited.unwrap_or_else(PoisonError::into_inner);
+        (!waiting.is_over).then(|| std::mem::take(&mut waiting.by_component))
+    }
+}
+
+/// A panic while the lock was held leaves control's state as it was last written, which is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
