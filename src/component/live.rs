@@ -36,7 +36,9 @@ pub(crate) struct Live {
     component: Weak<Component>,
     /// When it was last asked for, in milliseconds of its set's clock.
     used_ms: AtomicU64,
-    _seat: Seat,
+    /// Nobody asks for it any more. What it holds is let go at once: the table that it was in frees it in its own time.
+    is_over: AtomicBool,
+    seats: Arc<Seats>,
 }
 
 impl Live {
@@ -63,6 +65,29 @@ impl Live {
             lease = self.lease.lock() => Ok(lease),
         }
     }
+
+    /// To be called when a turn is over.
+    pub(crate) fn leave(&self) {
+        if self.is_over.load(Ordering::SeqCst)
+            && let Ok(mut lease) = self.lease.try_lock()
+        {
+            *lease = None;
+        }
+    }
+
+    /// Gives up the instance and its seat; a call that still runs on it ends first.
+    fn close(&self) {
+        if !self.is_over.swap(true, Ordering::SeqCst) {
+            self.seats.taken.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.leave();
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 /// Who a session's instance is for: the component, and the session; none is the one session of a process on stdio.
@@ -81,16 +106,6 @@ pub(crate) struct LiveSet {
 struct Seats {
     taken: AtomicUsize,
     max: usize,
-}
-
-/// The right to one living instance; given back on drop.
-#[derive(Debug)]
-struct Seat(Arc<Seats>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 impl LiveSet {
@@ -136,8 +151,7 @@ impl LiveSet {
 
     /// A living instance that is not any session's.
     pub(crate) fn singleton(&self, component: &Weak<Component>) -> Option<Arc<Live>> {
-        self.seat()
-            .map(|seat| self.live(component.clone(), 0, seat))
+        self.takes_seat().then(|| self.live(component.clone(), 0))
     }
 
     /// What is said where no more may live.
@@ -161,32 +175,36 @@ impl LiveSet {
             live.used_ms.store(now, Ordering::Relaxed);
             return Some(Arc::clone(live));
         }
-        let seat = self.seat().or_else(|| {
+        if !self.takes_seat() {
             self.sweep();
-            self.seat()
-        })?;
-        let made = self.live(Arc::downgrade(component), place, seat);
+            if !self.takes_seat() {
+                return None;
+            }
+        }
+        let made = self.live(Arc::downgrade(component), place);
         let live = Arc::clone(self.by_session.pin().get_or_insert(owner, made));
         self.keep_swept(workers);
         Some(live)
     }
 
-    fn live(&self, component: Weak<Component>, place: usize, seat: Seat) -> Arc<Live> {
+    /// For a seat that was taken.
+    fn live(&self, component: Weak<Component>, place: usize) -> Arc<Live> {
         Arc::new(Live {
             place,
             lease: Mutex::new(None),
             component,
             used_ms: AtomicU64::new(self.now_ms()),
-            _seat: seat,
+            is_over: AtomicBool::new(false),
+            seats: Arc::clone(&self.seats),
         })
     }
 
-    fn seat(&self) -> Option<Seat> {
+    fn takes_seat(&self) -> bool {
         if self.seats.taken.fetch_add(1, Ordering::AcqRel) < self.seats.max {
-            return Some(Seat(Arc::clone(&self.seats)));
+            return true;
         }
         self.seats.taken.fetch_sub(1, Ordering::AcqRel);
-        None
+        false
     }
 
     /// Instances that live, with places for such.
@@ -213,8 +231,10 @@ impl LiveSet {
     fn remove(&self, is_over: impl Fn(&Owner, &Live) -> bool) {
         let map = self.by_session.pin();
         for (owner, live) in &map {
-            if is_over(owner, live) {
-                map.remove(owner);
+            if is_over(owner, live)
+                && let Some(live) = map.remove(owner)
+            {
+                live.close();
             }
         }
     }

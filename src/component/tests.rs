@@ -12,8 +12,12 @@ use crate::limits::Limits;
 
 mod clock;
 mod guests;
+mod host;
+mod hosted;
 mod hostile;
 mod lifecycle;
+mod living;
+mod offers;
 mod values;
 
 /// A runtime with one shard's pool, as a test drives it.

@@ -169,6 +169,9 @@ async fn drive(
         Err(error) => return Err(end(&error, lease, live.is_some(), &limits)),
     };
     drop(turn);
+    if let Some(live) = &live {
+        live.leave();
+    }
     let answered = match done {
         Done::Answered(answered) => answered,
         Done::Value(tool_index, value) => {

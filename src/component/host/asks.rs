@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::sync::Notify;
 
@@ -23,7 +23,8 @@ const TOO_LONG: &[u8] =
 
 /// The open questions of the process.
 pub struct Asks {
-    open: papaya::HashMap<u64, Arc<Question>>,
+    /// Weak, because the table lets go of what was removed only in its own time: an answer is freed with its call.
+    open: papaya::HashMap<u64, Weak<Question>>,
     next: AtomicU64,
     count: AtomicUsize,
     count_max: usize,
@@ -62,8 +63,8 @@ impl Asks {
         let Some(number) = number.as_u64() else {
             return false;
         };
-        let open = self.open.pin();
-        let Some(question) = open.get(&number) else {
+        let question = self.open.pin().get(&number).and_then(Weak::upgrade);
+        let Some(question) = question else {
             return false;
         };
         question.session == session && question.answer(answer)
@@ -71,7 +72,7 @@ impl Asks {
 
     /// Ends the questions of a session that is no more.
     pub(crate) fn end_session(&self, session: SessionId) {
-        for (_, question) in &self.open.pin() {
+        for question in self.open.pin().values().filter_map(Weak::upgrade) {
             if question.session == Some(session) {
                 question.answer(Err(SESSION_ENDED));
             }
@@ -100,7 +101,7 @@ impl Asks {
             arrived: Notify::new(),
             room: Arc::clone(room),
         });
-        self.open.pin().insert(id, Arc::clone(&question));
+        self.open.pin().insert(id, Arc::downgrade(&question));
         Some(OpenQuestion {
             asks: Arc::clone(self),
             id,
