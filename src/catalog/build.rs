@@ -128,10 +128,18 @@ impl Catalog {
                     warn_of_twin(&first.component, component, &known.uri_template);
                     continue;
                 }
+                let template = Template::parse(&known.uri_template);
+                if template.is_none() {
+                    tracing::warn!(
+                        component = component.name(),
+                        template = &*known.uri_template,
+                        "has expressions beyond {{name}} and a last {{+name}}: of its resources only those are found that are listed"
+                    );
+                }
                 self.templates.push(TemplateRef {
                     component: Arc::clone(component),
                     text: known.uri_template.clone(),
-                    template: Template::parse(&known.uri_template),
+                    template,
                 });
                 let text = entry("uriTemplate", &known.uri_template, &known.entry);
                 listed.push((known.uri_template.clone(), text));

@@ -38,7 +38,7 @@ pub mod wit;
 mod worker;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use call::{
     CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Ending, Overloaded, Started,

@@ -13,7 +13,7 @@ use crate::limits::Limits;
 mod clock;
 mod guests;
 mod host;
-mod hosted;
+pub(crate) mod hosted;
 mod hostile;
 mod lifecycle;
 mod living;

@@ -22,6 +22,16 @@ pub struct ComponentSet {
 }
 
 impl ComponentSet {
+    /// A set of these, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(named: Vec<Arc<Component>>) -> Self {
+        Self {
+            named,
+            list_page_max: 100,
+            ..Self::default()
+        }
+    }
+
     /// All of them: named ones first, as they were named, then the directory's by name.
     pub fn all(&self) -> Vec<Arc<Component>> {
         let given: Vec<_> = self

@@ -248,3 +248,105 @@ impl Announced {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::component::tests::hosted::Module;
+    use crate::component::{
+        Asking, Caller, ComponentOptions, InstanceMode, Job, Runtime, RuntimeOptions,
+    };
+    use crate::limits::Limits;
+    use crate::mcp::{Revision, Sessions};
+
+    /// Lists one tool more after each call, and announces that.
+    fn growing() -> Vec<u8> {
+        let mut module = Module::default()
+            .import("changes", "tools-changed", "")
+            .field("(global $count (mut i32) (i32.const 1))");
+        let schema = r#"{"type":"object"}"#;
+        let tools = [
+            module.tool("run", schema, None),
+            module.tool("second", schema, None),
+        ];
+        let tools = module.put(&tools.concat());
+        let list = module.put(&[0; 32]);
+        let count = list + 4;
+        module
+            .export(
+                "tools",
+                "list-tools",
+                &format!(
+                    "(result i32) (i32.store (i32.const {list}) (i32.const {tools}))
+                     (i32.store (i32.const {count}) (global.get $count)) (i32.const {list})"
+                ),
+            )
+            .export(
+                "tools",
+                "call-tool",
+                "(param i32 i32 i32 i32) (result i32)
+                 (global.set $count (i32.const 2)) (call $tools-changed)
+                 (call $said (local.get 2) (local.get 3))",
+            )
+            .build()
+    }
+
+    #[test]
+    fn a_list_that_a_component_announces_is_asked_for_and_put_in_force() {
+        let limits = Limits {
+            instance_count_max: 20,
+            ..Limits::default()
+        };
+        let runtime = Runtime::new(&limits, RuntimeOptions::default()).unwrap();
+        let options = ComponentOptions {
+            instances: InstanceMode::Singleton,
+        };
+        let component = runtime.load_with("growing", &growing(), options).unwrap();
+        let mut set = ComponentSet::of(vec![Arc::clone(&component)]);
+        let hosts = HostRules::loopback();
+        let snapshot = Snapshot {
+            catalog: set.catalog(),
+            hosts: hosts.clone(),
+        };
+        let shared = Arc::new(Shared::new(
+            limits,
+            snapshot,
+            Sessions::new(1, 0),
+            Arc::clone(&runtime),
+            0,
+        ));
+        let publisher = Publisher::start(Arc::clone(&shared), set, hosts).unwrap();
+        assert_eq!(shared.snapshot.load().catalog.names(), ["run"]);
+        let caller = Caller {
+            asking: Asking::Never(""),
+            ..Caller::silent("tools/call", Revision::MODERN)
+        };
+        let job = Job::CallTool {
+            name: "run".into(),
+            arguments: Vec::new(),
+        };
+        let end = Instant::now() + Duration::from_secs(20);
+        let ended = Box::new(|_| ());
+        runtime
+            .run_detached(&component, job, Arc::new(caller), end, ended)
+            .unwrap();
+        while shared.snapshot.load().catalog.names() != ["run", "second"] {
+            assert!(Instant::now() < end, "the new list is not in force");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(shared.snapshot.load().catalog.generation(), 2);
+        drop(publisher);
+    }
+
+    #[test]
+    fn whoever_waits_for_announcements_hears_of_the_end() {
+        let announced = Arc::new(Announced::default());
+        let waiting = Arc::clone(&announced);
+        let waiter = std::thread::spawn(move || waiting.wait());
+        lock(&announced.waiting).is_over = true;
+        announced.arrived.notify_one();
+        assert_eq!(waiter.join().unwrap(), None);
+    }
+}

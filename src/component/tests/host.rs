@@ -517,3 +517,94 @@ fn what_a_run_keeps_is_bounded() {
     assert_eq!(ended.outcome, CallOutcome::Trap);
     assert!(text(&ended.value()).contains("limits.state_bytes_max"));
 }
+
+/// Says the protocol version or, if there is one, the trace's parent.
+fn curious() -> Vec<u8> {
+    Module::default()
+        .import("context", "get-request", "(param i32)")
+        .one_tool(
+            "(call $get-request (i32.const 256))
+             (if (result i32) (i32.load8_u (i32.const 300))
+               (then (call $said (i32.load (i32.const 304)) (i32.load (i32.const 308))))
+               (else (call $said (i32.load (i32.const 264)) (i32.load (i32.const 268)))))",
+        )
+        .build()
+}
+
+#[test]
+fn a_component_sees_its_request() {
+    let mut bench = Bench::new();
+    let component = bench.load_bytes(&curious());
+    let caller = Caller::silent("tools/call", Revision::V2025_06_18);
+    assert_eq!(
+        text(&bench.invoke(&component, run(), caller).value()),
+        "2025-06-18"
+    );
+    let meta = br#"{"x":{"traceparent":"no"},"traceparent":"00-ab-cd-01","y":[1]}"#;
+    let caller = Caller {
+        meta: Some(meta.to_vec().into()),
+        ..modern(Asking::Never(""))
+    };
+    assert_eq!(
+        text(&bench.invoke(&component, run(), caller).value()),
+        "00-ab-cd-01"
+    );
+}
+
+/// Would rather be a task, and closes its stream; then it says its arguments.
+fn patient() -> Vec<u8> {
+    Module::default()
+        .import("context", "become-task", "")
+        .import("context", "release-stream", "(param i32)")
+        .one_tool(
+            "(call $release-stream (i32.const 500)) (call $become-task)
+             (call $said (local.get $args) (local.get $args_len))",
+        )
+        .build()
+}
+
+#[test]
+fn a_call_becomes_a_task_where_it_may_and_runs_as_one() {
+    let mut bench = Bench::new();
+    let component = bench.load_bytes(&patient());
+    let caller = |may_become_task, is_task| Caller {
+        may_become_task,
+        is_task,
+        ..modern(Asking::Rerun(Recorded {
+            round: 2,
+            ..Recorded::default()
+        }))
+    };
+    let ended = bench.invoke(&component, run(), caller(true, false));
+    assert_eq!(ended.outcome, CallOutcome::BecomeTask);
+    let asked = ended.asked.unwrap();
+    assert_eq!(
+        (asked.requests.as_slice(), asked.recorded.round),
+        (b"{}".as_slice(), 2)
+    );
+    for (may, is) in [(true, true), (false, false)] {
+        assert_eq!(
+            bench.invoke(&component, run(), caller(may, is)).outcome,
+            CallOutcome::Ok
+        );
+    }
+}
+
+#[test]
+fn a_stream_is_closed_where_clients_come_back_for_it() {
+    let mut bench = Bench::new();
+    let component = bench.load_bytes(&patient());
+    for (revision, expected) in [
+        (Revision::V2025_11_25, vec![json!({"release": 500})]),
+        (Revision::V2025_06_18, vec![]),
+        (Revision::MODERN, vec![]),
+    ] {
+        let outbox = bench.pool.outbox(9);
+        let caller = Caller {
+            outbox: Some(Arc::clone(&outbox)),
+            ..Caller::silent("tools/call", revision)
+        };
+        bench.invoke(&component, run(), caller);
+        assert_eq!(said(&outbox), expected);
+    }
+}

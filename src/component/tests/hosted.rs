@@ -117,6 +117,83 @@ impl Module {
             )
     }
 
+    /// Exports resources: these addresses and templates are listed; none can be read.
+    pub fn lists_resources(mut self, uris: &[&str], templates: &[&str]) -> Self {
+        let mut resources = Vec::new();
+        for uri in uris {
+            resources.extend(self.resource(uri));
+        }
+        let mut list = Vec::new();
+        for template in templates {
+            list.extend(
+                [
+                    self.string(template),
+                    self.string("T"),
+                    // No title, description or type; padding; no annotations, icons or meta; padding.
+                    words(&[0; 9]),
+                    vec![0; 4 + 48 + 8 + 12 + 4],
+                ]
+                .concat(),
+            );
+        }
+        let (resources, templates_at) = (self.put(&resources), self.put(&list));
+        let counts = [uris.len() as u32, templates.len() as u32];
+        let list = self.put(
+            &[
+                words(&[resources, counts[0], templates_at, counts[1]]),
+                words(&[0; 6]),
+            ]
+            .concat(),
+        );
+        let traps = "(param i32 i32) (result i32) (unreachable)";
+        self.export(
+            "resources",
+            "list-resources",
+            &format!("(result i32) (i32.const {list})"),
+        )
+        .export("resources", "read-resource", traps)
+        .export("resources", "subscribe", traps)
+    }
+
+    /// A `resource-info`.
+    pub fn resource(&mut self, uri: &str) -> Vec<u8> {
+        let resource = [
+            self.string(uri),
+            self.string("R"),
+            words(&[0; 9]),
+            // Padding to the alignment of the size; no size, annotations, icons or meta; padding.
+            vec![0; 4 + 16 + 48 + 8 + 12 + 4],
+        ]
+        .concat();
+        assert_eq!(resource.len(), 144);
+        resource
+    }
+
+    /// Exports prompts: these names are listed; none can be got.
+    pub fn lists_prompts(mut self, names: &[&str]) -> Self {
+        let mut list = Vec::new();
+        for name in names {
+            let prompt = [self.string(name), words(&[0; 13])].concat();
+            assert_eq!(prompt.len(), 60);
+            list.extend(prompt);
+        }
+        let at = self.put(&list);
+        let list = self.put(&[words(&[at, names.len() as u32]), words(&[0; 6])].concat());
+        let signature = "(param i32 i32 i32 i32) (result i32) (unreachable)";
+        self.export(
+            "prompts",
+            "list-prompts",
+            &format!("(result i32) (i32.const {list})"),
+        )
+        .export("prompts", "get-prompt", signature)
+    }
+
+    /// Exports completion, which nobody may ask for.
+    pub fn completes(self) -> Self {
+        let signature = "(param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (unreachable)";
+        self.export("completion", "complete", signature)
+    }
+
     /// The component.
     pub fn build(self) -> Vec<u8> {
         let data: String = self

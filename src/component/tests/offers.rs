@@ -8,17 +8,7 @@ use crate::mcp::Revision;
 /// Knows the resource `a:b`, whose text is "held"; any other is not found, under the name that was asked for.
 fn library() -> Vec<u8> {
     let mut module = Module::default();
-    let resource = [
-        module.string("a:b"),
-        module.string("B"),
-        words(&[0; 3]),
-        words(&[0; 3]),
-        words(&[0; 3]),
-        // Padding to the alignment of the size, no size, no annotations, no icons, no meta.
-        vec![0; 4 + 16 + 48 + 8 + 12 + 4],
-    ]
-    .concat();
-    assert_eq!(resource.len(), 144);
+    let resource = module.resource("a:b");
     let resource = module.put(&resource);
     let list = module.put(&[words(&[resource, 1, 0, 0, 0, 0]), words(&[0; 4])].concat());
     let contents = [
