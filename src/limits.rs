@@ -73,6 +73,9 @@ pub const QUESTIONS_PER_CALL_MAX: usize = 64;
 /// Bytes of the name under which a question's answer is remembered.
 pub const QUESTION_KEY_BYTES_MAX: usize = 128;
 
+/// Times that one call may let go of its stream: each time its client has to come back.
+pub const RELEASES_PER_CALL_MAX: usize = 16;
+
 /// Announcements of changes that one call may make.
 pub const ANNOUNCEMENTS_PER_CALL_MAX: usize = 256;
 
@@ -169,7 +172,7 @@ pub struct Limits {
     pub worker_queue_max: usize,
     /// Progress and log messages that one call may have waiting to be sent; more are dropped.
     pub outbox_count_max: usize,
-    /// Bytes of messages that one call may have waiting to be sent, and of the questions that it asks at once.
+    /// Bytes of messages that one call may have waiting to be sent, and of all the questions that it asks.
     pub outbox_bytes_max: usize,
     /// Questions to clients that may be open in the whole process.
     pub ask_count_max: usize,

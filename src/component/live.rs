@@ -30,7 +30,7 @@ const SWEEPS_PER_DEADLINE: u32 = 4;
 
 /// One living instance, or the place of one that is made at the next call.
 pub(crate) struct Live {
-    /// The place of the shard that it was made for.
+    /// Where it lives: they go round the places, so that none has most of them.
     pub(crate) place: usize,
     lease: Mutex<Option<Lease>>,
     component: Weak<Component>,
@@ -99,6 +99,7 @@ pub(crate) struct LiveSet {
     seats: Arc<Seats>,
     idle_deadline: Duration,
     started: Instant,
+    made: AtomicUsize,
     is_swept: AtomicBool,
 }
 
@@ -121,6 +122,7 @@ impl LiveSet {
             }),
             idle_deadline: limits.live_instance_idle_deadline,
             started: Instant::now(),
+            made: AtomicUsize::new(0),
             is_swept: AtomicBool::new(false),
         })
     }
@@ -132,7 +134,6 @@ impl LiveSet {
         self: &Arc<Self>,
         component: &Arc<Component>,
         caller: Option<&Caller>,
-        place: usize,
         workers: &tokio::runtime::Handle,
     ) -> Result<Option<Arc<Live>>, Failure> {
         match component.options().instances {
@@ -141,7 +142,7 @@ impl LiveSet {
             InstanceMode::PerSession => match caller {
                 // In the modern era there are no sessions.
                 Some(caller) if caller.revision.era() == Era::Legacy => {
-                    let live = self.of_session(component, caller.session, place, workers);
+                    let live = self.of_session(component, caller.session, workers);
                     live.map(Some).ok_or_else(|| self.full())
                 }
                 _ => Ok(None),
@@ -151,7 +152,7 @@ impl LiveSet {
 
     /// A living instance that is not any session's.
     pub(crate) fn singleton(&self, component: &Weak<Component>) -> Option<Arc<Live>> {
-        self.takes_seat().then(|| self.live(component.clone(), 0))
+        self.takes_seat().then(|| self.live(component.clone()))
     }
 
     /// What is said where no more may live.
@@ -166,7 +167,6 @@ impl LiveSet {
         self: &Arc<Self>,
         component: &Arc<Component>,
         session: Option<SessionId>,
-        place: usize,
         workers: &tokio::runtime::Handle,
     ) -> Option<Arc<Live>> {
         let owner = (component.id(), session);
@@ -181,16 +181,16 @@ impl LiveSet {
                 return None;
             }
         }
-        let made = self.live(Arc::downgrade(component), place);
+        let made = self.live(Arc::downgrade(component));
         let live = Arc::clone(self.by_session.pin().get_or_insert(owner, made));
         self.keep_swept(workers);
         Some(live)
     }
 
     /// For a seat that was taken.
-    fn live(&self, component: Weak<Component>, place: usize) -> Arc<Live> {
+    fn live(&self, component: Weak<Component>) -> Arc<Live> {
         Arc::new(Live {
-            place,
+            place: self.made.fetch_add(1, Ordering::Relaxed),
             lease: Mutex::new(None),
             component,
             used_ms: AtomicU64::new(self.now_ms()),

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crossbeam_queue::{ArrayQueue, SegQueue};
+use crossbeam_queue::ArrayQueue;
 
 use super::call::CallReport;
 use super::host::{Asked, Outbox};
 use super::traffic::Permit;
+
+/// Places for signals beyond those of calls that are away: the call that a shard begins is not away yet.
+const SIGNALS_SPARE: usize = 8;
 
 /// A call that had left its shard and is done.
 pub struct Finished {
@@ -37,7 +40,7 @@ impl fmt::Debug for Finished {
 pub struct Mailbox {
     queue: ArrayQueue<Finished>,
     /// Calls that have said something; each stands here once at most.
-    signals: SegQueue<Arc<Outbox>>,
+    signals: ArrayQueue<Arc<Outbox>>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -46,7 +49,8 @@ impl Mailbox {
     pub(super) fn new(capacity: usize, wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             queue: ArrayQueue::new(capacity.max(1)),
-            signals: SegQueue::new(),
+            // Twice what may be away, so that there is room beside those that have ended: see `forget_ended`.
+            signals: ArrayQueue::new(2 * capacity.max(1) + SIGNALS_SPARE),
             wake: Box::new(wake),
         })
     }
@@ -67,8 +71,27 @@ impl Mailbox {
     }
 
     pub(super) fn signal(&self, outbox: Arc<Outbox>) {
-        self.signals.push(outbox);
+        if self.signals.push(outbox).is_err() {
+            debug_assert!(false, "a mailbox has a place for each running call");
+            tracing::error!("a call was not heard: its mailbox was full");
+        }
         (self.wake)();
+    }
+
+    /// Makes room by taking out the signals of calls that have ended. For the mailbox's own shard, before each call that may speak: so
+    /// the rest are of running calls, and of those no more can be than there are places.
+    pub(super) fn forget_ended(&self) {
+        if self.signals.len() < self.signals.capacity() / 2 {
+            return;
+        }
+        for _ in 0..self.signals.len() {
+            let Some(outbox) = self.signals.pop() else {
+                return;
+            };
+            if !outbox.has_ended() && self.signals.push(outbox).is_err() {
+                debug_assert!(false, "what was taken out fits in again");
+            }
+        }
     }
 
     pub(super) fn deliver(&self, finished: Finished) {

@@ -265,6 +265,7 @@ impl InstancePool {
         call: CallContext,
         out: &mut Vec<u8>,
     ) -> Started {
+        self.mailbox.forget_ended();
         self.beat.enter();
         let started = self.call_on_fiber(component, job, Some(caller), call, out);
         self.beat.leave();
@@ -545,12 +546,10 @@ impl InstancePool {
         let is_quick = shelf.pace(pace_index).is_none_or(Pace::starts_here);
         let starts_here = component.starts_quickly() && is_quick;
         let is_tool = job.is_tool();
-        let live = self.runtime.live.find(
-            component,
-            caller.as_deref(),
-            self.place,
-            self.runtime.workers(),
-        );
+        let live = self
+            .runtime
+            .live
+            .find(component, caller.as_deref(), self.runtime.workers());
         let live = match live {
             Ok(live) => live,
             Err(failure) => return self.refused(failure, is_tool, out),
@@ -721,7 +720,7 @@ impl InstancePool {
             // It is not quick after all, or there is no slot: its calls make their own.
             None => {
                 shelf.target = shelf.ready.len();
-                shelf.refills = shelf.component.starts_quickly();
+                shelf.refills = shelf.refills && shelf.component.starts_quickly();
             }
         }
         true
@@ -751,7 +750,8 @@ impl Shelf {
             ready_max: READY_MEMORY_BYTES_MAX / component.initial_memory_bytes().max(1),
             taken: 0,
             used_at: 0,
-            refills: component.starts_quickly(),
+            // The one of a singleton is not made here.
+            refills: component.starts_quickly() && component.singleton().is_none(),
             followed: false,
             tools: vec![Pace::default(); component.tools().len()],
             jobs: match component.is_host_aware() {

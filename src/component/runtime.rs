@@ -180,7 +180,7 @@ impl Runtime {
         let is_tool = job.is_tool();
         let live = self
             .live
-            .find(component, Some(&caller), place, self.workers())
+            .find(component, Some(&caller), self.workers())
             .map_err(|_| Overloaded)?;
         let control = Control::new(deadline);
         let work = Work {

@@ -54,7 +54,15 @@ pub(crate) async fn run(work: Work, clock: quanta::Clock) -> Ending {
     let mut out = Vec::new();
     let mut timings = CallTimings::default();
     let (is_tool, limits) = (work.job.is_tool(), Arc::clone(&work.limits));
-    match drive(work, &clock, &mut timings, &mut out).await {
+    let outbox = work
+        .caller
+        .as_ref()
+        .and_then(|caller| caller.outbox.clone());
+    let ended = drive(work, &clock, &mut timings, &mut out).await;
+    if let Some(outbox) = outbox {
+        outbox.end();
+    }
+    match ended {
         Ok(Answered {
             outcome,
             meta_bytes,
@@ -304,13 +312,14 @@ pub(crate) async fn list(listing: Listing) -> Result<Definitions, Failure> {
         exchange,
         caller,
     } = listing;
+    let place = component.singleton().map_or(0, |live| live.place);
     let mut turn = match component.singleton() {
         Some(live) => Some(live.enter(&control, &traffic, &limits).await?),
         None => None,
     };
     let mut lease = match turn.as_mut().and_then(|turn| turn.take()) {
         Some(lease) => lease,
-        None => instantiate(&component, 0, &limits, &traffic, &control).await?,
+        None => instantiate(&component, place, &limits, &traffic, &control).await?,
     };
     attend(&mut lease.store, &control, &traffic);
     lease.store.data_mut().conversation = Some(Conversation::open(Opening {
@@ -323,7 +332,7 @@ pub(crate) async fn list(listing: Listing) -> Result<Definitions, Failure> {
         never_ends: Some(MAY_NOT_ASK),
         is_listing: true,
     }));
-    let exports = component.at(0).exports();
+    let exports = component.at(place).exports();
     let listed = exports
         .list(&mut lease, component.name(), &limits)
         .await

@@ -71,7 +71,6 @@ impl Conversation {
             bail!("it asks more than {QUESTIONS_PER_CALL_MAX} questions in one call");
         }
         let mut questions = Vec::with_capacity(asked.len());
-        let mut bytes = 0_usize;
         for KeyedQuestion { key, question } in asked {
             if key.is_empty() || key.len() > QUESTION_KEY_BYTES_MAX {
                 bail!("the key of its question must have 1 to {QUESTION_KEY_BYTES_MAX} bytes");
@@ -84,12 +83,13 @@ impl Conversation {
             if !self.keys.insert(key.clone()) {
                 bail!("it asks twice under the key `{key}`");
             }
-            bytes = bytes.saturating_add(question.bytes());
+            self.question_bytes = self.question_bytes.saturating_add(question.bytes());
             questions.push(Keyed { key, question });
         }
-        if bytes > self.limits.outbox_bytes_max {
+        if self.question_bytes > self.limits.outbox_bytes_max {
             bail!(
-                "its questions have {bytes} bytes, and limits.outbox_bytes_max is {}",
+                "its questions have {} bytes, and limits.outbox_bytes_max is {}",
+                self.question_bytes,
                 self.limits.outbox_bytes_max
             );
         }

@@ -4,7 +4,7 @@
 
 use wasmtime::bail;
 
-use crate::limits::URI_BYTES_MAX;
+use crate::limits::{RELEASES_PER_CALL_MAX, URI_BYTES_MAX};
 use crate::mcp::{ClientCapabilities as Declared, LogLevel as Level, Revision};
 
 use super::super::call::{CallOutcome, End};
@@ -15,9 +15,6 @@ use super::bindings::margay::host::{changes, state, types};
 use super::caller::{Asked, Asking, Caller};
 use super::outbox::Outgoing;
 use super::text;
-
-/// Times that a call may close its stream: each time the client has to come back.
-const RELEASES_MAX: usize = 64;
 
 impl types::Host for State {}
 
@@ -67,7 +64,7 @@ impl Host for State {
         };
         // The one revision whose clients come back for an answer.
         if conversation.caller.revision == Revision::V2025_11_25
-            && conversation.release_count < RELEASES_MAX
+            && conversation.release_count < RELEASES_PER_CALL_MAX
             && let Some(outbox) = &conversation.caller.outbox
         {
             conversation.release_count += 1;

@@ -42,6 +42,8 @@ pub(crate) struct Conversation {
     progress: f64,
     /// The keys of the questions that this run has asked.
     pub(super) keys: BTreeSet<String>,
+    /// Bytes of their texts.
+    pub(super) question_bytes: usize,
     /// Bytes that the answers of this run may still have.
     pub(super) answer_room: Arc<AtomicUsize>,
     announcement_count: usize,
@@ -104,6 +106,7 @@ impl Conversation {
             is_listing,
             progress: f64::NEG_INFINITY,
             keys: BTreeSet::new(),
+            question_bytes: 0,
             announcement_count: 0,
             release_count: 0,
             state,
@@ -128,7 +131,8 @@ impl Conversation {
             return;
         };
         // Not a number is not greater either.
-        if !(progress > self.progress) {
+        let is_further = progress > self.progress;
+        if !is_further {
             return;
         }
         let words = words.map(|words| text::cut(words, WORDS_BYTES_MAX));

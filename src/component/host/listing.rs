@@ -373,7 +373,8 @@ fn write_prompt(prompt: &Prompt, writer: &mut Writer<'_>) -> Result<(), Unwritab
 /// A component's hints as the protocol's.
 pub(super) fn hints(hints: &types::CacheHints) -> CacheHints {
     CacheHints {
-        ttl_ms: hints.ttl_ms,
+        // What a JSON number can say everywhere; it is 285,000 years.
+        ttl_ms: hints.ttl_ms.min((1 << 53) - 1),
         scope: match hints.scope {
             types::CacheScope::Public => CacheScope::Public,
             types::CacheScope::Private => CacheScope::Private,

@@ -5,13 +5,16 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
-use crossbeam_queue::SegQueue;
+use crossbeam_queue::ArrayQueue;
 
-use crate::limits::Limits;
+use crate::limits::{Limits, QUESTIONS_PER_CALL_MAX, RELEASES_PER_CALL_MAX};
 
 use super::super::mailbox::Mailbox;
+
+/// Places for what must arrive: each question, that it was given up, and each release of the stream.
+const RESERVED: usize = 2 * QUESTIONS_PER_CALL_MAX + RELEASES_PER_CALL_MAX;
 
 /// One thing that a call says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +41,15 @@ impl Outgoing {
 pub struct Outbox {
     ticket: u64,
     mailbox: Weak<Mailbox>,
-    queue: SegQueue<Outgoing>,
+    /// Made for the first message: most calls say nothing.
+    queue: OnceLock<ArrayQueue<Outgoing>>,
     count: AtomicUsize,
     bytes: AtomicUsize,
     count_max: usize,
     bytes_max: usize,
     signalled: AtomicBool,
+    /// The call has ended: its shard looks here without being told to.
+    has_ended: AtomicBool,
 }
 
 impl Outbox {
@@ -51,19 +57,20 @@ impl Outbox {
         Arc::new(Self {
             ticket,
             mailbox: Arc::downgrade(mailbox),
-            queue: SegQueue::new(),
+            queue: OnceLock::new(),
             count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             count_max: limits.outbox_count_max,
             bytes_max: limits.outbox_bytes_max,
             signalled: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
         })
     }
 
     /// Takes what was said first. To be called until it gives nothing, after the mailbox gave this call's ticket as a signal and once
     /// more when the call has ended.
     pub fn take(&self) -> Option<Outgoing> {
-        let said = self.queue.pop()?;
+        let said = self.queue.get()?.pop()?;
         self.count.fetch_sub(1, Ordering::AcqRel);
         self.bytes.fetch_sub(said.bytes(), Ordering::AcqRel);
         Some(said)
@@ -96,13 +103,28 @@ impl Outbox {
     pub(crate) fn push(self: &Arc<Self>, said: Outgoing) {
         self.count.fetch_add(1, Ordering::AcqRel);
         self.bytes.fetch_add(said.bytes(), Ordering::AcqRel);
-        self.queue.push(said);
+        let queue = self
+            .queue
+            .get_or_init(|| ArrayQueue::new(self.count_max + RESERVED));
+        if queue.push(said).is_err() {
+            debug_assert!(false, "an outbox has a place for all that must arrive");
+            tracing::error!("a message of a call was lost: its outbox was full");
+        }
         // After the message is there: the shard that clears the mark looks into the queue afterwards.
         if !self.signalled.swap(true, Ordering::SeqCst)
             && let Some(mailbox) = self.mailbox.upgrade()
         {
             mailbox.signal(Arc::clone(self));
         }
+    }
+
+    /// Nothing is said any more, and what was said is looked for without a signal.
+    pub(crate) fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
     }
 
     /// The mailbox hands the signal out: the next message makes a new one.

@@ -608,3 +608,31 @@ fn a_stream_is_closed_where_clients_come_back_for_it() {
         assert_eq!(said(&outbox), expected);
     }
 }
+
+#[test]
+fn signals_that_nobody_took_leave_room_for_the_next() {
+    let limits = Limits {
+        worker_queue_max: 1,
+        ..small_limits()
+    };
+    let mut bench = Bench::with(limits, EngineChoice::Auto);
+    let component = bench.load_bytes(&speaker());
+    let mut outboxes = Vec::new();
+    for ticket in 0..100 {
+        let outbox = bench.pool.outbox(ticket);
+        let caller = Caller {
+            log_level: Some(LogLevel::Info),
+            outbox: Some(Arc::clone(&outbox)),
+            ..modern(Asking::Never(""))
+        };
+        bench.invoke(&component, run(), caller);
+        outboxes.push(outbox);
+    }
+    let signals: Vec<u64> = std::iter::from_fn(|| bench.pool.mailbox().take_signal()).collect();
+    assert_eq!(signals.last(), Some(&99));
+    assert!(signals.len() < 50, "those of ended calls give way");
+    assert!(
+        outboxes.iter().all(|outbox| outbox.take().is_some()),
+        "what was said is still there"
+    );
+}

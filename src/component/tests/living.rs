@@ -153,7 +153,7 @@ fn an_instance_that_trapped_is_replaced_and_its_caller_is_told() {
 fn calls_of_one_instance_are_served_one_after_the_other() {
     let mut bench = Bench::new();
     let component = load(&bench, InstanceMode::Singleton);
-    let (sender, ended) = std::sync::mpsc::channel();
+    let (sender, ended) = std::sync::mpsc::sync_channel(8);
     for _ in 0..8 {
         let sender = sender.clone();
         let started = bench.runtime.run_detached(

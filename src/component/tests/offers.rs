@@ -262,7 +262,7 @@ fn a_component_that_lists_nothing_or_cannot_list_is_refused() {
 fn a_job_without_a_shard_ends_where_it_is_told_to() {
     let bench = Bench::new();
     let component = bench.load_bytes(&library());
-    let (sender, ended) = std::sync::mpsc::channel();
+    let (sender, ended) = std::sync::mpsc::sync_channel(8);
     let deadline = Instant::now() + Duration::from_secs(10);
     let started = bench.runtime.run_detached(
         &component,
