@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::MutexGuard;
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime::component::Val;
 
@@ -112,37 +113,35 @@ async fn drive(
     control
         .verdict()
         .map_err(|stop| Failure::from_runtime(&wasmtime::Error::new(stop), None, &limits))?;
-    let mut turn = match &live {
-        Some(live) => Some(live.enter(&control, &traffic, &limits).await?),
-        None => None,
+    let bounds = Bounds {
+        control: &control,
+        limits: &limits,
+        traffic: &traffic,
     };
     let place = live.as_ref().map_or(place, |live| live.place);
-    let mut lease = match turn.as_mut().and_then(|turn| turn.take()).or(lease) {
-        Some(lease) => lease,
-        None => instantiate(&component, place, &limits, &traffic, &control).await?,
-    };
-    attend(&mut lease.store, &control, &traffic);
+    let mut held = Held::take(&component, place, live.as_deref(), lease, &bounds).await?;
     if let Some(caller) = &caller {
         let never_ends = match live.is_some() {
             true => Some(LIVES_ON),
             false => (!job.may_ask_by_ending()).then_some(MAY_NOT_ASK),
         };
-        lease.store.data_mut().conversation = Some(Conversation::open(Opening {
+        held.open(Opening {
             caller: Arc::clone(caller),
             exchange,
             limits: Arc::clone(&limits),
-            control,
-            traffic,
+            control: Arc::clone(&control),
+            traffic: Arc::clone(&traffic),
             component_id: component.id(),
             never_ends,
             is_listing: false,
-        }));
+        });
     }
     let ready = clock.raw();
     timings.instantiate_ns = clock.delta_as_nanos(decoded, ready);
+    let lease = &mut held.lease;
     let done = match (&job, params, &caller) {
         (Job::Function { tool_index, .. }, Some(params), _) => {
-            let called = call(&mut lease, &component, place, *tool_index, &params).await;
+            let called = call(lease, &component, place, *tool_index, &params).await;
             called.map(|value| Ok(Done::Value(*tool_index, value)))
         }
         (job, _, Some(caller)) => {
@@ -152,7 +151,7 @@ async fn drive(
                 caller,
                 limits: &limits,
             };
-            let answered = service.run(&mut lease, job, out).await;
+            let answered = service.run(lease, job, out).await;
             answered.map(|answered| answered.map(Done::Answered))
         }
         _ => Ok(Err(Failure::new(
@@ -163,37 +162,73 @@ async fn drive(
     };
     let executed = clock.raw();
     timings.execute_ns = clock.delta_as_nanos(ready, executed);
-    // The instance goes back to its pool, or to its next caller, before this one hears of the end.
     let done = match done {
         Ok(done) => {
-            if let Some(turn) = &mut turn {
-                lease.store.data_mut().rest();
-                **turn = Some(lease);
-            } else {
-                drop(lease);
-            }
+            // The instance goes back to its pool, or to its next caller, before this one hears of the end.
+            held.let_go();
             done?
         }
-        Err(error) => return Err(end(&error, lease, live.is_some(), &limits)),
+        Err(error) => return Err(end(&error, held.lease, live.is_some(), &limits)),
     };
-    drop(turn);
-    if let Some(live) = &live {
-        live.leave();
-    }
-    let answered = match done {
-        Done::Answered(answered) => answered,
-        Done::Value(tool_index, value) => {
-            let answer = component.tool(tool_index).plan().answer(value.as_ref());
-            let outcome = wit::write_answer(out, &answer, limits.output_bytes_max)
-                .map_err(|_| Failure::output(&limits))?;
-            Answered {
-                outcome,
-                meta_bytes: 0,
-            }
-        }
-    };
+    let answered = done.write(&component, &limits, out)?;
     timings.encode_ns = clock.delta_as_nanos(executed, clock.raw());
     Ok(answered)
+}
+
+/// What bounds a call.
+struct Bounds<'c> {
+    control: &'c Arc<Control>,
+    limits: &'c Limits,
+    traffic: &'c Arc<Traffic>,
+}
+
+/// An instance for one call: its own, or a living one in its turn.
+struct Held<'l> {
+    lease: Lease,
+    turn: Option<(&'l Live, MutexGuard<'l, Option<Lease>>)>,
+}
+
+impl<'l> Held<'l> {
+    /// Waits for the turn, and makes the instance where there is none.
+    async fn take(
+        component: &Component,
+        place: usize,
+        live: Option<&'l Live>,
+        ready: Option<Lease>,
+        bounds: &Bounds<'_>,
+    ) -> Result<Self, Failure> {
+        let Bounds {
+            control,
+            limits,
+            traffic,
+        } = bounds;
+        let mut turn = match live {
+            Some(live) => Some((live, live.enter(control, traffic, limits).await?)),
+            None => None,
+        };
+        let living = turn.as_mut().and_then(|(_, lease)| lease.take());
+        let mut lease = match living.or(ready) {
+            Some(lease) => lease,
+            None => instantiate(component, place, limits, traffic, control).await?,
+        };
+        attend(&mut lease.store, control, traffic);
+        Ok(Self { lease, turn })
+    }
+
+    fn open(&mut self, opening: Opening) {
+        self.lease.store.data_mut().conversation = Some(Conversation::open(opening));
+    }
+
+    /// Gives a living instance back, with nothing left of the call; any other is gone.
+    fn let_go(self) {
+        let Self { mut lease, turn } = self;
+        if let Some((live, mut turn)) = turn {
+            lease.store.data_mut().rest();
+            *turn = Some(lease);
+            drop(turn);
+            live.leave();
+        }
+    }
 }
 
 /// What the guest gave.
@@ -202,6 +237,27 @@ enum Done {
     Value(usize, Option<Val>),
     /// Members that are written.
     Answered(Answered),
+}
+
+impl Done {
+    fn write(
+        self,
+        component: &Component,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+    ) -> Result<Answered, Failure> {
+        let (tool_index, value) = match self {
+            Self::Answered(answered) => return Ok(answered),
+            Self::Value(tool_index, value) => (tool_index, value),
+        };
+        let answer = component.tool(tool_index).plan().answer(value.as_ref());
+        let outcome = wit::write_answer(out, &answer, limits.output_bytes_max)
+            .map_err(|_| Failure::output(limits))?;
+        Ok(Answered {
+            outcome,
+            meta_bytes: 0,
+        })
+    }
 }
 
 /// A plain function's arguments as component values; none for other jobs.
@@ -312,34 +368,29 @@ pub(crate) async fn list(listing: Listing) -> Result<Definitions, Failure> {
         exchange,
         caller,
     } = listing;
-    let place = component.singleton().map_or(0, |live| live.place);
-    let mut turn = match component.singleton() {
-        Some(live) => Some(live.enter(&control, &traffic, &limits).await?),
-        None => None,
+    let live = component.singleton().map(AsRef::as_ref);
+    let place = live.map_or(0, |live: &Live| live.place);
+    let bounds = Bounds {
+        control: &control,
+        limits: &limits,
+        traffic: &traffic,
     };
-    let mut lease = match turn.as_mut().and_then(|turn| turn.take()) {
-        Some(lease) => lease,
-        None => instantiate(&component, place, &limits, &traffic, &control).await?,
-    };
-    attend(&mut lease.store, &control, &traffic);
-    lease.store.data_mut().conversation = Some(Conversation::open(Opening {
+    let mut held = Held::take(&component, place, live, None, &bounds).await?;
+    held.open(Opening {
         caller,
         exchange,
         limits: Arc::clone(&limits),
-        control,
-        traffic,
+        control: Arc::clone(&control),
+        traffic: Arc::clone(&traffic),
         component_id: component.id(),
         never_ends: Some(MAY_NOT_ASK),
         is_listing: true,
-    }));
+    });
     let exports = component.at(place).exports();
     let listed = exports
-        .list(&mut lease, component.name(), &limits)
+        .list(&mut held.lease, component.name(), &limits)
         .await
-        .map_err(|error| failure(&error, &lease, &limits))?;
-    if let Some(turn) = &mut turn {
-        lease.store.data_mut().rest();
-        **turn = Some(lease);
-    }
+        .map_err(|error| failure(&error, &held.lease, &limits))?;
+    held.let_go();
     listed.map_err(|what| Failure::new(CallOutcome::Output, what))
 }
