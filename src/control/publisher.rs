@@ -21,6 +21,10 @@ use super::store::Change;
 /// Rest after the announced lists were asked for: however often components announce, that is how often they are.
 const RELIST_PAUSE: Duration = Duration::from_millis(100);
 
+/// Times that a component is asked for lists that it does not give: its one instance may be waiting for a person, and each time it is
+/// waited for.
+const ATTEMPTS_MAX: u32 = 30;
+
 /// The components in force, and the way of what they say to the shards.
 pub struct Publisher {
     shared: Arc<Shared>,
@@ -150,11 +154,7 @@ impl Publisher {
         let Some(lists) = Lists::of(&announcement) else {
             return self.announced(announcement);
         };
-        let mut waiting = lock(&self.announced.waiting);
-        let known = waiting.by_component.entry(component_id).or_default();
-        *known = known.with(lists);
-        drop(waiting);
-        self.announced.arrived.notify_one();
+        self.announced.add(component_id, lists);
     }
 
     /// Tells clients what has changed, once the snapshot in force has it. Called from any thread; must not block.
@@ -165,7 +165,10 @@ impl Publisher {
     }
 
     /// Asks these components for their lists, and puts what changed in force.
-    fn relist(&self, announced: &BTreeMap<u64, Lists>) {
+    ///
+    /// Shape: those that did not give them.
+    fn relist(&self, announced: &BTreeMap<u64, Lists>) -> BTreeMap<u64, Lists> {
+        let mut failed = BTreeMap::new();
         let mut told = Lists::default();
         let mut is_changed = false;
         for (id, lists) in announced {
@@ -179,11 +182,12 @@ impl Publisher {
                     is_changed |= *before != *component.definitions();
                 }
                 Err(error) => {
-                    tracing::error!(
+                    tracing::warn!(
                         component = component.name(),
                         %error,
-                        "its lists changed and cannot be had; what it listed before stays in force"
+                        "its lists changed and cannot be had now; what it listed before stays in force"
                     );
+                    failed.insert(*id, *lists);
                 }
             }
         }
@@ -193,6 +197,7 @@ impl Publisher {
             // It said so; whoever listens may look for himself.
             told.announcements().for_each(|one| self.announced(one));
         }
+        failed
     }
 
     /// Puts a new catalogue in force, and tells what differs and what is announced anyhow.
@@ -224,17 +229,34 @@ impl Drop for Publisher {
 
 /// The announcing thread.
 fn relist_announced(announced: &Announced, publisher: &Weak<Publisher>) {
+    let mut attempts: BTreeMap<u64, u32> = BTreeMap::new();
     while let Some(lists) = announced.wait() {
         let Some(publisher) = publisher.upgrade() else {
             return;
         };
-        publisher.relist(&lists);
+        let failed = publisher.relist(&lists);
         drop(publisher);
+        attempts.retain(|id, _| failed.contains_key(id));
+        for (id, lists) in failed {
+            let count = attempts.entry(id).or_default();
+            *count += 1;
+            if *count < ATTEMPTS_MAX {
+                announced.add(id, lists);
+            }
+        }
         std::thread::sleep(RELIST_PAUSE);
     }
 }
 
 impl Announced {
+    fn add(&self, component_id: u64, lists: Lists) {
+        let mut waiting = lock(&self.waiting);
+        let known = waiting.by_component.entry(component_id).or_default();
+        *known = known.with(lists);
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
     /// Waits for something to be announced; none when nobody is left to be told.
     fn wait(&self) -> Option<BTreeMap<u64, Lists>> {
         let is_quiet = |waiting: &mut Waiting| waiting.by_component.is_empty() && !waiting.is_over;
