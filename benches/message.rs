@@ -46,6 +46,7 @@ fn message(criterion: &mut Criterion) {
         principal: Principal::ANONYMOUS,
         revision: Revision::V2025_11_25,
         capabilities: ClientCapabilities::NONE,
+        client_info: None,
         now_ms: 0,
     });
     let session = id.expect("an empty table has room").text();

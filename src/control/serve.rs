@@ -68,9 +68,7 @@ pub fn run(
         catalog: set.catalog(),
         hosts: hosts.clone(),
     };
-    let idle_ms =
-        u64::try_from(config.limits.session_idle_deadline.as_millis()).unwrap_or(u64::MAX);
-    let sessions = Sessions::new(config.limits.session_count_max, idle_ms);
+    let sessions = Sessions::of(&config.limits);
     let shared = Arc::new(Shared::new(
         config.limits.clone(),
         snapshot,

@@ -16,9 +16,13 @@
 //! Never here: a socket, a clock, a file, randomness, a thread. Time and random bytes are parameters.
 #![forbid(unsafe_code)]
 
+mod canonical;
 pub mod capability;
+pub mod changes;
 pub mod check;
 pub mod code;
+pub mod cursor;
+pub mod events;
 pub mod headers;
 pub mod host;
 pub mod id;
@@ -27,11 +31,14 @@ pub mod message;
 pub mod method;
 pub mod refusal;
 pub mod reply;
+pub mod request_state;
 pub mod revision;
 pub mod route;
 pub mod sessions;
 
 pub use capability::{ClientCapabilities, LogLevel};
+pub use changes::{Changes, SubscribeError, Subscriptions, Told};
+pub use events::{EventId, SessionEvents, StreamId};
 pub use headers::Accept;
 pub use host::HostRules;
 pub use id::{InlineId, RawId, WriteId};
@@ -40,6 +47,7 @@ pub use message::{Message, Shape, scan};
 pub use method::Method;
 pub use refusal::{Reason, Refusal, StateFault};
 pub use reply::{CacheScope, Hints, Offer};
+pub use request_state::{RequestDigest, RequestState, StateKey};
 pub use revision::{Era, Revision};
 pub use route::{
     HttpFacts, Invocation, Members, Notice, Operation, Respond, Retry, Route, Strings, TaskRequest,

@@ -246,6 +246,8 @@ pub enum Reason<'b> {
     UnknownSession,
     /// The request needs a session.
     NoSession,
+    /// A message posted to HTTP+SSE names no session.
+    NoSseSession,
     /// `initialize` inside a session or an initialized process.
     AlreadyInitialized,
     /// A request over stdio before `initialize`.

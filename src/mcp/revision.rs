@@ -80,6 +80,11 @@ impl Revision {
         !matches!(self, Self::V2024_11_05)
     }
 
+    /// Whether a body may be a batch of messages.
+    pub const fn has_batches(self) -> bool {
+        matches!(self, Self::V2025_03_26)
+    }
+
     /// The revision to answer an `initialize` with: the asked one where it is spoken over this transport, else our latest.
     ///
     /// Source: 2025-11-25 basic/lifecycle, "Version Negotiation".

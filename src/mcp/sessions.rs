@@ -12,76 +12,31 @@
 // The ring of ids is bounded by the cap: creation keeps it within twice the sessions there are.
 #![allow(clippy::disallowed_types)]
 
+mod id;
+mod session;
+
+pub use id::{Principal, SESSION_ID_BYTES, SessionId};
+
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crossbeam_queue::SegQueue;
 use papaya::{Guard, HashMap};
 
 use super::capability::{ClientCapabilities, LogLevel};
+use super::changes::Changes;
+use super::events::{EventLimits, SessionEvents};
 use super::revision::Revision;
-
-/// Who is on the other side, as a digest made by authentication. Compared, never shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Principal(pub u128);
-
-impl Principal {
-    /// Nobody in particular: without authentication everybody is this one.
-    pub const ANONYMOUS: Self = Self(0);
-}
-
-/// A session's id: 128 random bits, 32 lowercase hexadecimal digits on the wire.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId(u128);
-
-/// Digits of a session id on the wire.
-pub const SESSION_ID_BYTES: usize = 32;
-
-impl SessionId {
-    /// An id of random bytes, which have to be unpredictable.
-    pub const fn new(random: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(random))
-    }
-
-    /// Reads an id exactly as [`SessionId::text`] writes it; anything else is none of ours.
-    pub fn parse(text: &[u8]) -> Option<Self> {
-        if text.len() != SESSION_ID_BYTES {
-            return None;
-        }
-        let mut value = 0_u128;
-        for byte in text {
-            let digit = match byte {
-                b'0'..=b'9' => byte - b'0',
-                b'a'..=b'f' => byte - b'a' + 10,
-                _ => return None,
-            };
-            value = value << 4 | u128::from(digit);
-        }
-        Some(Self(value))
-    }
-
-    /// The id's text for the header.
-    pub fn text(self) -> [u8; SESSION_ID_BYTES] {
-        let mut text = [0; SESSION_ID_BYTES];
-        for (index, byte) in self.0.to_be_bytes().into_iter().enumerate() {
-            text[index * 2] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            text[index * 2 + 1] = b"0123456789abcdef"[usize::from(byte & 15)];
-        }
-        text
-    }
-}
-
-/// Whoever has an id has the session: a log may show only its beginning.
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:06x}…", self.0 >> 104)
-    }
-}
+use crate::limits::Limits;
+use crate::mem::ByteBudget;
+use id::IdHasher;
+use session::Session;
 
 /// What a new session starts with.
 #[derive(Clone, Copy, Debug)]
-pub struct NewSession {
+pub struct NewSession<'a> {
     /// Sixteen bytes from the system's random source.
     pub random: [u8; 16],
     /// Whom the session belongs to.
@@ -90,6 +45,8 @@ pub struct NewSession {
     pub revision: Revision,
     /// What the client declared.
     pub capabilities: ClientCapabilities,
+    /// `clientInfo` as JSON, if it sent some; kept if it is short.
+    pub client_info: Option<&'a [u8]>,
     /// The time, in milliseconds of a clock that never goes back.
     pub now_ms: u64,
 }
@@ -105,6 +62,19 @@ pub struct SessionFacts {
     pub log_level: Option<LogLevel>,
     /// Whether `notifications/initialized` has come.
     pub initialized: bool,
+    /// Whether its `initialize` was answered; one of Streamable HTTP begins with that.
+    pub settled: bool,
+    /// How its client reaches it.
+    pub transport: Transport,
+}
+
+/// How a session's client reaches it. A session is found only on its own transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Streamable HTTP: each request is answered on its own exchange.
+    Streamable,
+    /// HTTP+SSE of 2024-11-05: requests are posted, and everything is answered on the one stream.
+    Sse,
 }
 
 /// What became of an attempt to open a session's stream.
@@ -146,17 +116,6 @@ pub struct SessionCounts {
     pub evicted: u64,
 }
 
-struct Session {
-    principal: Principal,
-    used_ms: AtomicU64,
-    stream_owner: AtomicU64,
-    capabilities: u32,
-    revision: u8,
-    /// A [`LogLevel`] plus one; 0 is none.
-    log_level: AtomicU8,
-    initialized: AtomicBool,
-}
-
 /// The sessions of the whole process.
 pub struct Sessions {
     map: HashMap<u128, Session, BuildHasherDefault<IdHasher>>,
@@ -164,6 +123,10 @@ pub struct Sessions {
     ring: SegQueue<u128>,
     count_max: usize,
     idle_ms: u64,
+    event_limits: EventLimits,
+    changes: Arc<Changes>,
+    /// Bytes kept for clients, of all sessions and streams.
+    budget: Arc<ByteBudget>,
     live: AtomicUsize,
     created: AtomicU64,
     ended: AtomicU64,
@@ -181,15 +144,32 @@ const CLEANUP_STEPS: usize = 4;
 const STALE_SLACK: usize = 64;
 
 impl Sessions {
-    /// An empty table.
+    /// An empty table with the operator's limits.
+    pub fn of(limits: &Limits) -> Self {
+        let idle_ms = limits.session_idle_deadline.as_millis();
+        Self::build(
+            limits.session_count_max,
+            u64::try_from(idle_ms).unwrap_or(u64::MAX),
+            limits,
+        )
+    }
+
+    /// An empty table that is otherwise as shipped.
     ///
     /// Units: `count_max` sessions; `idle_ms` milliseconds.
     pub fn new(count_max: usize, idle_ms: u64) -> Self {
+        Self::build(count_max, idle_ms, &Limits::default())
+    }
+
+    fn build(count_max: usize, idle_ms: u64, limits: &Limits) -> Self {
         Self {
             map: HashMap::default(),
             ring: SegQueue::new(),
             count_max: count_max.max(1),
             idle_ms,
+            event_limits: EventLimits::of(limits),
+            changes: Arc::new(Changes::default()),
+            budget: ByteBudget::new(limits.event_bytes_max),
             live: AtomicUsize::new(0),
             created: AtomicU64::new(0),
             ended: AtomicU64::new(0),
@@ -201,22 +181,32 @@ impl Sessions {
     /// Makes a session, displacing an unused one at the cap.
     ///
     /// Errors: every session that was looked at has an open stream.
-    pub fn create(&self, new: NewSession) -> Result<SessionId, SessionsFull> {
+    pub fn create(&self, new: NewSession<'_>) -> Result<SessionId, SessionsFull> {
+        let agreed = (new.revision, new.capabilities);
+        let version = self.changes.version();
+        let session = Session::new(new.principal, agreed, new.client_info, version, new.now_ms);
+        self.insert(SessionId::new(new.random), session)
+    }
+
+    /// Makes a session of HTTP+SSE, whose stream is open and whose `initialize` is still to come.
+    ///
+    /// Errors: as for [`Sessions::create`].
+    pub fn create_sse(
+        &self,
+        random: [u8; 16],
+        principal: Principal,
+        now_ms: u64,
+    ) -> Result<SessionId, SessionsFull> {
+        let session = Session::new_sse(principal, self.changes.version(), now_ms);
+        self.insert(SessionId::new(random), session)
+    }
+
+    fn insert(&self, id: SessionId, session: Session) -> Result<SessionId, SessionsFull> {
         // Counted first, so that threads that create at once cannot all see room for the last one.
         if self.live.fetch_add(1, Relaxed) >= self.count_max && !self.evict() {
             self.live.fetch_sub(1, Relaxed);
             return Err(SessionsFull);
         }
-        let id = SessionId::new(new.random);
-        let session = Session {
-            principal: new.principal,
-            used_ms: AtomicU64::new(new.now_ms),
-            stream_owner: AtomicU64::new(0),
-            capabilities: new.capabilities.bits(),
-            revision: new.revision.index(),
-            log_level: AtomicU8::new(0),
-            initialized: AtomicBool::new(false),
-        };
         // 128 random bits do not meet twice; a broken source of randomness must not hand over somebody's session.
         if self.map.pin().try_insert(id.0, session).is_err() {
             self.live.fetch_sub(1, Relaxed);
@@ -232,7 +222,7 @@ impl Sessions {
     pub fn touch(&self, id: SessionId, principal: Principal, now_ms: u64) -> Option<SessionFacts> {
         self.with(id, principal, |session| {
             if now_ms.saturating_sub(session.used_ms.load(Relaxed)) > self.idle_ms
-                && session.stream_owner.load(Relaxed) == 0
+                && !session.has_stream()
             {
                 return None;
             }
@@ -256,6 +246,7 @@ impl Sessions {
         let map = self.map.pin();
         let removed = map.remove_if(&id.0, |_, session| session.principal == principal);
         let (_, session) = removed.ok()??;
+        close(session);
         self.live.fetch_sub(1, Relaxed);
         self.ended.fetch_add(1, Relaxed);
         Some(session.stream_owner.load(Relaxed))
@@ -263,16 +254,53 @@ impl Sessions {
 
     /// Notes that `notifications/initialized` has come.
     pub fn mark_initialized(&self, id: SessionId, principal: Principal) {
-        let _ = self.with(id, principal, |session| {
-            session.initialized.store(true, Relaxed)
-        });
+        let _ = self.with(id, principal, Session::mark_initialized);
     }
 
     /// Sets the level of log messages.
     pub fn set_log_level(&self, id: SessionId, principal: Principal, level: LogLevel) {
-        let _ = self.with(id, principal, |session| {
-            session.log_level.store(level as u8 + 1, Relaxed)
-        });
+        let _ = self.with(id, principal, |session| session.set_log_level(level));
+    }
+
+    /// Settles what the `initialize` of an HTTP+SSE session agreed on. False where there is no such session, or it is settled.
+    pub fn settle(
+        &self,
+        id: SessionId,
+        principal: Principal,
+        revision: Revision,
+        capabilities: ClientCapabilities,
+    ) -> bool {
+        self.with(id, principal, |session| {
+            session.settle(revision, capabilities)
+        }) == Some(true)
+    }
+
+    /// `clientInfo` of the session's `initialize`, if it was kept. Not verified.
+    pub fn client_info(&self, id: SessionId, principal: Principal) -> Option<Box<[u8]>> {
+        self.with(id, principal, Session::client_info)?
+    }
+
+    /// What the session keeps for its client; made here if there is nothing yet, so ask only where there is something to keep.
+    pub fn events(&self, id: SessionId, principal: Principal) -> Option<Arc<SessionEvents>> {
+        self.with(id, principal, |session| {
+            let events = session.events_or_new(self.event_limits, &self.changes, &self.budget);
+            Arc::clone(events)
+        })
+    }
+
+    /// The same where there is something already.
+    pub fn events_if_any(&self, id: SessionId, principal: Principal) -> Option<Arc<SessionEvents>> {
+        self.with(id, principal, |session| session.events().map(Arc::clone))?
+    }
+
+    /// What has changed in the process.
+    pub fn changes(&self) -> &Arc<Changes> {
+        &self.changes
+    }
+
+    /// The bytes that are kept for clients; subscriptions of modern streams count here too.
+    pub fn kept_bytes(&self) -> &Arc<ByteBudget> {
+        &self.budget
     }
 
     /// Takes the session's stream for `owner`, a number other than 0 that is unique in the process. The first one keeps it.
@@ -315,12 +343,18 @@ impl Sessions {
                 .map
                 .remove_if(&id, |_, session| self.is_expired(session, now_ms), &guard)
             {
-                Ok(Some(_)) => {
+                Ok(Some((_, session))) => {
+                    close(session);
                     self.live.fetch_sub(1, Relaxed);
                     sweep.expired += 1;
                 }
                 Ok(None) => {}
-                Err(_) => self.ring.push(id),
+                Err((_, session)) => {
+                    if let Some(events) = session.events() {
+                        events.expire(now_ms);
+                    }
+                    self.ring.push(id);
+                }
             }
         }
         // What was removed would else stay in this thread's batch until more is.
@@ -394,7 +428,12 @@ impl Sessions {
         let removed = self
             .map
             .remove_if(&id, |_, session| !session.has_stream(), guard);
-        let gone = matches!(removed, Ok(Some(_)));
+        let gone = if let Ok(Some((_, session))) = removed {
+            close(session);
+            true
+        } else {
+            false
+        };
         if gone {
             self.live.fetch_sub(1, Relaxed);
             self.evicted.fetch_add(1, Relaxed);
@@ -434,41 +473,11 @@ impl fmt::Debug for Sessions {
     }
 }
 
-impl Session {
-    fn has_stream(&self) -> bool {
-        self.stream_owner.load(Relaxed) != 0
-    }
-
-    fn facts(&self) -> SessionFacts {
-        SessionFacts {
-            revision: Revision::from_index(self.revision),
-            capabilities: ClientCapabilities::from_bits(self.capabilities),
-            log_level: match self.log_level.load(Relaxed) {
-                0 => None,
-                level => LogLevel::ALL.get(usize::from(level) - 1).copied(),
-            },
-            initialized: self.initialized.load(Relaxed),
-        }
-    }
-}
-
-/// Ids are random and only ours are inserted, so their own bits are the hash: nobody can choose ids that collide.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, value: u128) {
-        self.0 = (value >> 64) as u64 ^ value as u64;
+/// Frees what a removed session keeps. The session itself is freed when no thread looks at it any longer; its bytes and its
+/// subscriptions must not wait for that.
+fn close(session: &Session) {
+    if let Some(events) = session.events() {
+        events.close();
     }
 }
 

@@ -16,7 +16,7 @@ use crate::limits::BUFFER_CLASS_BYTES;
 
 const CLASSES: usize = BUFFER_CLASS_BYTES.len();
 
-/// Bytes the whole process may hold in pooled buffers; shared by every shard's pool.
+/// Bytes the whole process may hold for one purpose, such as pooled buffers; shared by everybody who does.
 #[derive(Debug)]
 pub struct ByteBudget {
     limit_bytes: usize,
@@ -42,7 +42,9 @@ impl ByteBudget {
         self.limit_bytes
     }
 
-    fn try_charge(&self, bytes: usize) -> bool {
+    /// Charges bytes, if they fit.
+    #[must_use]
+    pub fn try_charge(&self, bytes: usize) -> bool {
         self.used_bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 used.checked_add(bytes)
@@ -56,7 +58,8 @@ impl ByteBudget {
         self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn refund(&self, bytes: usize) {
+    /// Gives charged bytes back.
+    pub fn refund(&self, bytes: usize) {
         self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

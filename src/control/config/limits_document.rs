@@ -90,9 +90,9 @@ limits_document! {
     session_count_max: count in 1, 100_000_000;
     session_idle_deadline: time in 50, 365 * DAY;
     subscription_count_max: count in 0, 1_000_000;
-    session_event_count_max: count in 0, 1_000_000;
-    session_event_bytes_max: bytes in 0, 1 << 30;
-    event_bytes_max: bytes in 0, 1 << 40;
+    session_event_count_max: count in 16, 1_000_000;
+    session_event_bytes_max: bytes in 64 << 10, 1 << 30;
+    event_bytes_max: bytes in 64 << 10, 1 << 40;
     session_event_deadline: time in 0, DAY;
     batch_count_max: count in 1, 100_000;
     list_page_max: count in 1, 1_000_000;

@@ -47,8 +47,14 @@ impl fmt::Display for Reason<'_> {
             Self::NoSession => {
                 f.write_str("header Mcp-Session-Id is missing; send the one that initialize answered with")
             }
+            Self::NoSseSession => f.write_str(
+                "parameter sessionId is missing; post to the address that the endpoint event gave",
+            ),
             Self::UnknownSession => {
-                f.write_str("no such session: it has ended or expired; send initialize without Mcp-Session-Id")
+                f.write_str(
+                    "no such session: it has ended or expired; send initialize without Mcp-Session-Id, \
+                     or open the HTTP+SSE stream again",
+                )
             }
             Self::AlreadyInitialized => {
                 f.write_str("initialize in a session that is initialized already; leave out Mcp-Session-Id to start another")

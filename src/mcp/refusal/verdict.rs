@@ -34,6 +34,7 @@ impl<'b> Reason<'b> {
             | Self::UnexpectedResponse
             | Self::NoEra
             | Self::NoSession
+            | Self::NoSseSession
             | Self::NotInitialized
             | Self::AlreadyInitialized => (400, code::INVALID_REQUEST),
             Self::ContentType { .. } => (415, code::INVALID_REQUEST),

@@ -5,14 +5,14 @@
 //!
 //! Source: MCP 2026-07-28 basic/transports/streamable-http; 2025-11-25 basic/transports.
 
-use super::{Notice, Operation, Route, Setting, invoke, notice, response};
+use super::{Notice, Route, Setting, invoke, level_set, notice, response};
 use crate::mcp::capability::ClientCapabilities;
 use crate::mcp::headers::{self, Accept};
 use crate::mcp::message::{META_VERSION, Message, Shape, Value};
 use crate::mcp::method::Method;
 use crate::mcp::refusal::{Reason, Refusal, Requested};
 use crate::mcp::revision::{Era, Revision};
-use crate::mcp::sessions::{Principal, SessionFacts, SessionId, Sessions};
+use crate::mcp::sessions::{Principal, SessionFacts, SessionId, Sessions, Transport};
 use crate::wire::json::Str;
 
 /// The header fields that MCP gives a meaning to, each at most once in the head.
@@ -208,9 +208,7 @@ impl<'b> Post<'_, 'b> {
             }
             Shape::Request => {
                 let route = invoke(self.setting(Some(id), &facts), message)?;
-                if let Route::Invoke(invocation) = &route
-                    && let Operation::SetLevel { level } = invocation.operation
-                {
+                if let Some(level) = level_set(&route) {
                     self.sessions.set_log_level(id, self.principal, level);
                 }
                 Ok(route)
@@ -224,6 +222,8 @@ impl<'b> Post<'_, 'b> {
             capabilities: ClientCapabilities::NONE,
             log_level: None,
             initialized: false,
+            settled: false,
+            transport: Transport::Streamable,
         };
         super::begin(self.setting(None, &facts), self.message)
     }
@@ -273,7 +273,7 @@ fn agreed_version<'b>(header: Option<&'b [u8]>, body: Str<'b>) -> Result<Revisio
         })
 }
 
-fn find<'b>(
+pub(super) fn find<'b>(
     header: Option<&'b [u8]>,
     sessions: &Sessions,
     principal: Principal,
@@ -285,6 +285,7 @@ fn find<'b>(
     let id = SessionId::parse(headers::trim(value)).ok_or(Reason::UnknownSession)?;
     let facts = sessions
         .touch(id, principal, now_ms)
+        .filter(|facts| facts.transport == Transport::Streamable)
         .ok_or(Reason::UnknownSession)?;
     Ok(Some((id, facts)))
 }

@@ -7,14 +7,18 @@
 //! Nothing here allocates, waits or remembers.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod http;
 mod members;
 mod operation;
+mod sse;
 mod stdio;
 
+pub use batch::{Batch, batch_session, is_batch};
 pub use http::{HttpFacts, OpenStream, admit_post, delete, get, post};
 pub use members::{Members, Strings};
 pub use operation::{ListenFilter, Operation, Reference, Retry, TaskRequest};
+pub use sse::{admit_sse, sse_message, sse_session};
 pub use stdio::{Process, route_stdio};
 
 use super::capability::{ClientCapabilities, LogLevel};
@@ -316,6 +320,17 @@ fn respond<'b>(
             needs: NEEDS_EVENTS,
         }),
         (false, true, _) => Ok(Respond::Json),
+    }
+}
+
+/// The level that a `logging/setLevel` sets from here on.
+fn level_set(route: &Route<'_>) -> Option<LogLevel> {
+    match route {
+        Route::Invoke(Invocation {
+            operation: Operation::SetLevel { level },
+            ..
+        }) => Some(*level),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: MCP 2026-07-28 basic/transports/stdio and basic/versioning; 2025-11-25 basic/lifecycle.
 
-use super::{Operation, Route, Setting, begin, invoke, notice, response};
+use super::{Route, Setting, begin, invoke, level_set, notice, response};
 use crate::mcp::capability::{ClientCapabilities, LogLevel};
 use crate::mcp::message::{META_VERSION, Message, Shape, Value};
 use crate::mcp::method::Method;
@@ -95,9 +95,7 @@ pub fn route_stdio<'b>(
         })),
         (Some(handshake), _) => {
             let route = invoke(handshake.setting(), message)?;
-            if let (Route::Invoke(invocation), Some(handshake)) = (&route, &mut process.handshake)
-                && let Operation::SetLevel { level } = invocation.operation
-            {
+            if let (Some(level), Some(handshake)) = (level_set(&route), &mut process.handshake) {
                 handshake.log_level = Some(level);
             }
             Ok(route)

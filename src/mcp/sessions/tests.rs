@@ -1,12 +1,15 @@
 use super::*;
+use crate::limits::CLIENT_INFO_BYTES_MAX;
+use crate::mcp::events::StreamId;
+use crate::mcp::list::List;
 
 const CAPS: ClientCapabilities = ClientCapabilities::SAMPLING;
 
-fn new(seed: u64, now_ms: u64) -> NewSession {
+fn new(seed: u64, now_ms: u64) -> NewSession<'static> {
     owned(seed, now_ms, Principal::ANONYMOUS)
 }
 
-fn owned(seed: u64, now_ms: u64, principal: Principal) -> NewSession {
+fn owned(seed: u64, now_ms: u64, principal: Principal) -> NewSession<'static> {
     // Spread like random bytes: what they are does not matter, that they differ does.
     let high = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let low = (seed ^ 0x5851_f42d).wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -15,6 +18,7 @@ fn owned(seed: u64, now_ms: u64, principal: Principal) -> NewSession {
         principal,
         revision: Revision::V2025_06_18,
         capabilities: CAPS,
+        client_info: None,
         now_ms,
     }
 }
@@ -248,6 +252,146 @@ fn level_and_initialization_are_kept() {
     }
     sessions.mark_initialized(id, NOBODY);
     assert!(sessions.get(id, NOBODY).unwrap().initialized);
+}
+
+#[test]
+fn what_a_client_says_of_itself_is_kept_if_it_is_short() {
+    let sessions = Sessions::new(10, 1000);
+    let with = |seed, info| NewSession {
+        client_info: info,
+        ..new(seed, 0)
+    };
+    let long = vec![b'x'; CLIENT_INFO_BYTES_MAX + 1];
+    let short = sessions.create(with(1, Some(b"{\"name\":\"c\"}"))).unwrap();
+    let long = sessions.create(with(2, Some(&long))).unwrap();
+    let info = |id, principal| sessions.client_info(id, principal);
+    assert_eq!(
+        info(short, NOBODY).as_deref(),
+        Some(b"{\"name\":\"c\"}".as_slice())
+    );
+    assert_eq!(info(short, Principal(1)), None);
+    assert_eq!(info(long, NOBODY), None);
+}
+
+#[test]
+fn an_sse_session_is_settled_once_and_by_its_principal() {
+    let sessions = Sessions::new(10, 1000);
+    let alice = Principal(1);
+    let id = sessions.create_sse([1; 16], alice, 0).unwrap();
+    let facts = sessions.get(id, alice).unwrap();
+    assert_eq!(facts.transport, Transport::Sse);
+    assert_eq!(facts.revision, Revision::V2024_11_05);
+    assert!(!facts.settled);
+    let settle = |principal, revision| sessions.settle(id, principal, revision, CAPS);
+    assert!(!settle(NOBODY, Revision::V2024_11_05));
+    assert!(settle(alice, Revision::V2025_03_26));
+    assert!(!settle(alice, Revision::V2024_11_05));
+    sessions.mark_initialized(id, alice);
+    sessions.set_log_level(id, alice, LogLevel::Emergency);
+    let facts = sessions.get(id, alice).unwrap();
+    assert_eq!(
+        (facts.revision, facts.capabilities, facts.log_level),
+        (Revision::V2025_03_26, CAPS, Some(LogLevel::Emergency))
+    );
+    assert!(facts.settled && facts.initialized);
+    assert_eq!(facts.transport, Transport::Sse);
+    let other = sessions.create(new(2, 0)).unwrap();
+    assert!(!sessions.settle(other, NOBODY, Revision::V2025_03_26, CAPS));
+}
+
+#[test]
+fn what_a_session_keeps_is_its_own_and_made_on_first_use() {
+    let sessions = Sessions::new(10, 1000);
+    let alice = Principal(1);
+    let id = sessions.create(owned(1, 0, alice)).unwrap();
+    assert!(sessions.events_if_any(id, alice).is_none());
+    assert!(sessions.events(id, NOBODY).is_none());
+    let events = sessions.events(id, alice).unwrap();
+    let again = sessions.events_if_any(id, alice).unwrap();
+    assert!(Arc::ptr_eq(&events, &again));
+}
+
+/// Whatever ends a session, what it keeps is freed at once, also while somebody still holds it.
+#[test]
+fn the_end_of_a_session_gives_back_all_that_it_keeps() {
+    let sessions = Sessions::new(2, 1000);
+    let keep = |id| {
+        let events = sessions.events(id, NOBODY).unwrap();
+        events.subscribe("a:1").unwrap();
+        events.append(StreamId::SESSION, b"{}", 0).unwrap();
+        events
+    };
+    let ends: [fn(&Sessions, SessionId); 3] = [
+        |sessions, id| assert!(sessions.remove(id, NOBODY).is_some()),
+        |sessions, _| assert_eq!(sessions.sweep(5_000, 10).expired, 1),
+        |sessions, _| {
+            for seed in 100..102 {
+                sessions.create(new(seed, 0)).unwrap();
+            }
+        },
+    ];
+    for (seed, end) in ends.into_iter().enumerate() {
+        let id = sessions.create(new(seed as u64, 0)).unwrap();
+        let events = keep(id);
+        assert!(sessions.kept_bytes().used() > 0);
+        assert_eq!(sessions.changes().watched_count(), 1);
+        end(&sessions, id);
+        assert!(sessions.get(id, NOBODY).is_none() && events.is_closed());
+        assert_eq!(sessions.kept_bytes().used(), 0, "{seed}");
+        assert_eq!(sessions.changes().watched_count(), 0, "{seed}");
+        assert!(events.append(StreamId::SESSION, b"{}", 0).is_err());
+        assert_eq!(events.open(7), None);
+        events.subscribe("a:1").unwrap();
+        assert_eq!(sessions.kept_bytes().used(), 0, "nothing is taken any more");
+    }
+}
+
+#[test]
+fn a_session_with_a_call_on_a_stream_is_in_use() {
+    let sessions = Sessions::new(10, 1000);
+    let id = sessions.create(new(1, 0)).unwrap();
+    let events = sessions.events(id, NOBODY).unwrap();
+    let stream = events.open(7).unwrap();
+    assert_eq!(sessions.sweep(5_000, 10).expired, 0);
+    assert!(sessions.touch(id, NOBODY, 5_000).is_some());
+    assert!(events.detach(stream, 7));
+    assert_eq!(sessions.sweep(5_000, 10).expired, 0, "used at 5000");
+    assert_eq!(sessions.sweep(7_000, 10).expired, 1);
+}
+
+#[test]
+fn a_sweep_frees_the_events_that_are_too_old() {
+    let limits = Limits {
+        session_event_deadline: std::time::Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let sessions = Sessions::of(&limits);
+    let id = sessions.create(new(1, 0)).unwrap();
+    let events = sessions.events(id, NOBODY).unwrap();
+    events.append(StreamId::SESSION, b"{}", 50).unwrap();
+    sessions.sweep(150, 10);
+    assert!(sessions.kept_bytes().used() > 0);
+    sessions.sweep(151, 10);
+    assert_eq!(sessions.kept_bytes().used(), 0);
+}
+
+#[test]
+fn a_list_that_changed_before_the_first_stream_is_news_to_the_session() {
+    let sessions = Sessions::new(10, 1000);
+    let early = sessions.create(new(1, 0)).unwrap();
+    sessions.changes().list_changed(List::Tools);
+    let late = sessions.create(new(2, 0)).unwrap();
+    let told = |id| sessions.events(id, NOBODY).unwrap().announce(0).count;
+    assert_eq!((told(early), told(late)), (1, 0));
+}
+
+#[test]
+fn an_idle_session_is_small() {
+    assert!(
+        size_of::<Session>() <= 80,
+        "{} bytes, and there may be a hundred thousand",
+        size_of::<Session>()
+    );
 }
 
 #[test]

@@ -202,6 +202,7 @@ impl Service {
                     principal: self.principal(),
                     revision: negotiated,
                     capabilities: invocation.capabilities,
+                    client_info: invocation.client_info,
                     now_ms: caller.now_ms,
                 };
                 let full = Reason::Overloaded {

@@ -151,18 +151,6 @@ fn legacy_notifications_and_responses_are_accepted_in_a_session_only() {
 }
 
 #[test]
-fn a_batch_is_refused_with_the_remedy() {
-    let server = Server::new();
-    let session = server.session(Revision::V2025_03_26);
-    let told = server.post(
-        &[("mcp-session-id", &session)],
-        r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
-    );
-    assert_eq!((told.status, told.code), (400, -32600));
-    assert!(told.text.contains("one message at a time"));
-}
-
-#[test]
 fn a_get_opens_the_sessions_stream_once() {
     let server = Server::new();
     let session = server.session(Revision::V2025_11_25);

@@ -82,6 +82,7 @@ impl Server {
             principal: Principal::ANONYMOUS,
             revision,
             capabilities: ClientCapabilities::SAMPLING,
+            client_info: None,
             now_ms: 0,
         });
         String::from_utf8(id.unwrap().text().to_vec()).unwrap()
@@ -133,8 +134,11 @@ fn request(method: &str) -> String {
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18",
     "capabilities":{"elicitation":{}},"clientInfo":{"name":"t","version":"1"}}}"#;
 
+mod batch;
 mod legacy;
 mod modern;
+mod operations;
+mod sse;
 mod stdio;
 
 #[test]
@@ -209,6 +213,23 @@ fn mutated_messages_keep_every_promise() {
         format!(
             "2026-07-28\n\nserver/discover\n\n{{\"jsonrpc\":\"2.0\",\"id\":\"a\\u0041\",\"method\":\"server/discover\",\"params\":{{{MODERN_META}}}}}"
         ),
+        format!(
+            "2026-07-28\n\ntools/call\necho\n{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{{\"name\":\"echo\",\"inputResponses\":{{\"a\":{{}},\"b\":{{\"c\":1}}}},\"requestState\":\"s\",{MODERN_META}}}}}"
+        ),
+        format!(
+            "2026-07-28\n\nprompts/get\np\n{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"prompts/get\",\"params\":{{\"name\":\"p\",\"arguments\":{{\"a\":\"b\",\"c\":\"\"}},{MODERN_META}}}}}"
+        ),
+        format!(
+            "2026-07-28\n\nsubscriptions/listen\n\n{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"subscriptions/listen\",\"params\":{{\"notifications\":{{\"toolsListChanged\":true,\"resourceSubscriptions\":[\"a:b\",\"c:d\"]}},{MODERN_META}}}}}"
+        ),
+        format!(
+            "2026-07-28\n\ncompletion/complete\n\n{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"completion/complete\",\"params\":{{\"ref\":{{\"type\":\"ref/prompt\",\"name\":\"p\"}},\"argument\":{{\"name\":\"a\",\"value\":\"v\"}},\"context\":{{\"arguments\":{{\"x\":\"y\"}}}},{MODERN_META}}}}}"
+        ),
+        format!(
+            "\n\n\n\n[{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}},[],{}]",
+            INITIALIZE.replace('\n', " ")
+        ),
+        "\n\n\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"x\",\"task\":{\"ttl\":60000}}}".to_owned(),
         format!("\n\n\n\n{}", INITIALIZE.replace('\n', " ")),
         "2025-11-25\n00112233445566778899aabbccddeeff\n\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}".to_owned(),
     ];
