@@ -77,7 +77,7 @@ pub(super) fn run(command: &ComponentCommand) -> Result<u8, Problem> {
             print_line(&format!(
                 "removed {} ({})",
                 removed.name,
-                removed.tools.join(", ")
+                tools_shown(&removed)
             ))
         }
     }
@@ -137,8 +137,15 @@ fn load(
         "{word} {} {}: {}",
         manifest.name,
         short(manifest),
-        manifest.tools.join(", ")
+        tools_shown(manifest)
     ))
+}
+
+fn tools_shown(manifest: &Manifest) -> String {
+    match manifest.tools.as_slice() {
+        [] => "resources or prompts, no tools".to_owned(),
+        tools => tools.join(", "),
+    }
 }
 
 /// Plain functions first, then the component's own list.
@@ -185,7 +192,7 @@ fn table(manifests: &[Manifest]) -> String {
         let size = usize::try_from(manifest.bytes)
             .map(rounded_size)
             .unwrap_or_default();
-        let tools = manifest.tools.join(", ");
+        let tools = tools_shown(manifest);
         let _ = write!(
             text,
             "\n{:width$}  {:12}  {size:>9}  {tools}",
