@@ -58,7 +58,7 @@ fn start(io: IoKind) -> (SocketAddr, Arc<Shared>, ShardThread) {
         Runtime::new(&limits, RuntimeOptions::default()).expect("this host has the address space");
     let components = runtime.load_demo().expect("the demo components are whole");
     let snapshot = Snapshot {
-        catalog: Catalog::build(&components, 1),
+        catalog: Catalog::build(&components, 1, 500),
         hosts: HostRules::loopback(),
     };
     let budget = ByteBudget::new(limits.buffer_pool_bytes_max);

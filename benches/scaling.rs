@@ -92,6 +92,7 @@ fn serve(pool: &mut InstancePool, component: &Arc<Component>, stop: &AtomicBool)
         };
         match pool.call(component, tool_index, Some(&arguments), call, &mut out) {
             Started::Done(report) => assert_eq!(report.outcome, CallOutcome::Ok),
+            Started::Asked(..) => unreachable!("the echo asks nothing"),
             Started::Moved(_) => loop {
                 if let Some(finished) = pool.mailbox().take() {
                     assert_eq!(finished.report.outcome, CallOutcome::Ok);

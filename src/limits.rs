@@ -67,6 +67,27 @@ pub const TIMER_TICK: Duration = Duration::from_millis(50);
 /// A guest that prints this many times `print_bytes_max` in one call is not talkative but flooding, and its call ends.
 pub const PRINT_FLOOD_FACTOR: usize = 16;
 
+/// Questions that one call may ask, over all its runs.
+pub const QUESTIONS_PER_CALL_MAX: usize = 64;
+
+/// Bytes of the name under which a question's answer is remembered.
+pub const QUESTION_KEY_BYTES_MAX: usize = 128;
+
+/// Times that one call may let go of its stream: each time its client has to come back.
+pub const RELEASES_PER_CALL_MAX: usize = 16;
+
+/// Announcements of changes that one call may make.
+pub const ANNOUNCEMENTS_PER_CALL_MAX: usize = 256;
+
+/// Entries of each kind (tools, resources, prompts) that one component may list.
+pub const DEFINITIONS_PER_COMPONENT_MAX: usize = 4_096;
+
+/// Resource templates that one component may list: a resource that is not listed is looked for in each of them.
+pub const TEMPLATES_PER_COMPONENT_MAX: usize = 256;
+
+/// Suggestions in the answer to one `completion/complete`.
+pub const SUGGESTION_COUNT_MAX: usize = 100;
+
 /// Bounds that an operator may set. `Default` gives the shipped values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -143,8 +164,24 @@ pub struct Limits {
     pub instance_count_max: usize,
     /// Pre-instantiated instances kept ready for one component on one shard.
     pub instance_ready_max: usize,
+    /// Instances alive between calls in the whole process: those of `per-session` and `singleton` components.
+    pub live_instance_count_max: usize,
+    /// Time that a session's instance may stay unused.
+    pub live_instance_idle_deadline: Duration,
     /// Calls that may wait for a worker thread.
     pub worker_queue_max: usize,
+    /// Progress and log messages that one call may have waiting to be sent; more are dropped.
+    pub outbox_count_max: usize,
+    /// Bytes of messages that one call may have waiting to be sent, and of all the questions that it asks.
+    pub outbox_bytes_max: usize,
+    /// Questions to clients that may be open in the whole process.
+    pub ask_count_max: usize,
+    /// Time that one question to a client may wait for its answer; it does not count against the call's deadline.
+    pub ask_deadline: Duration,
+    /// Bytes that one call may keep from one of its runs to the next.
+    pub state_bytes_max: usize,
+    /// Bytes of what one component may list, all lists together.
+    pub definition_bytes_max: usize,
     /// Bytes of a component file.
     pub component_bytes_max: usize,
     /// Components loaded at one time.
@@ -190,7 +227,15 @@ impl Default for Limits {
             handle_count_max: 1_000,
             instance_count_max: 1_000,
             instance_ready_max: 64,
+            live_instance_count_max: 256,
+            live_instance_idle_deadline: Duration::from_secs(600),
             worker_queue_max: 1_000,
+            outbox_count_max: 64,
+            outbox_bytes_max: 1 << 20,
+            ask_count_max: 1_000,
+            ask_deadline: Duration::from_secs(300),
+            state_bytes_max: 64 << 10,
+            definition_bytes_max: 4 << 20,
             component_bytes_max: 64 << 20,
             component_count_max: 256,
         }

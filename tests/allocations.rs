@@ -49,7 +49,7 @@ fn allocations_of_a_shard(bytes: Vec<u8>) -> u64 {
     let (runtime, components) = runtime();
     let limits = Limits::default();
     let snapshot = Snapshot {
-        catalog: Catalog::build(&components, 1),
+        catalog: Catalog::build(&components, 1, 500),
         hosts: HostRules::loopback(),
     };
     let sessions = Sessions::new(limits.session_count_max, 1_000_000);

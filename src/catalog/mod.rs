@@ -1,81 +1,151 @@
-//! The one list of tools: which names exist, which component answers each, and the text of `tools/list`.
+//! The one list of everything that is offered: which names exist, which component answers each, and the text of the list pages.
 //!
-//! A catalogue is immutable. Loading or removing a component builds a new one with the next generation number, and the
-//! shards swap to it between two requests, so no request sees two generations. The `tools` array is written once here, so
-//! that `tools/list` copies bytes.
+//! A catalogue is immutable. Loading or removing a component, and a component that lists itself anew, build a new one with the next
+//! generation number, and the shards swap to it between two requests, so no request sees two generations. All texts are
+//! written once here, so that a list request copies bytes.
 #![forbid(unsafe_code)]
 
+mod build;
+mod listing;
+mod names;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 
-use crate::component::{Component, Tool};
-use crate::limits::TOOL_NAME_BYTES_MAX;
+use crate::component::{CacheHints, CompletionRef, Component, Job, TaskSupport};
+pub use crate::mcp::List as Kind;
+use crate::mcp::headers::ParamBinding;
+use crate::mcp::reply::Offer;
+use crate::mcp::{Era, Revision};
+
+pub use build::LIST_TTL_MS;
+use listing::Listing;
+pub use listing::Page;
+use template::Template;
 
 /// Where a tool's calls go.
 #[derive(Clone, Debug)]
 pub struct ToolRef {
-    /// The component that exports it.
+    /// The component that has it.
     pub component: Arc<Component>,
-    /// Its position in [`Component::tools`].
-    pub tool_index: usize,
+    /// What of it.
+    pub target: Target,
+    /// Whether it runs as a task.
+    pub task_support: TaskSupport,
+    /// The arguments that are repeated in headers.
+    pub header_bindings: Vec<ParamBinding>,
 }
 
-/// One immutable generation of the tool list.
-#[derive(Debug, Default)]
-pub struct Catalog {
-    generation: u64,
-    tools: HashMap<Box<str>, ToolRef>,
-    listing: Vec<u8>,
-    components: Vec<Arc<Component>>,
+/// What a tool is in its component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A plain exported function: its position in [`Component::tools`].
+    Function(usize),
+    /// A tool of `margay:host/tools`: its name there.
+    Host(Box<str>),
 }
 
-impl Catalog {
-    /// The catalogue of these components, in this order.
-    ///
-    /// A name that several components export is listed once for each, as `COMPONENT__NAME`; the short name is then not listed,
-    /// because nobody could say whose it is.
-    pub fn build(components: &[Arc<Component>], generation: u64) -> Self {
-        let mut owners: HashMap<&str, usize> = HashMap::new();
-        for tool in components.iter().flat_map(|component| component.tools()) {
-            *owners.entry(tool.name()).or_default() += 1;
+impl ToolRef {
+    /// The call as a job, for a host-aware component.
+    pub fn job(&self, arguments: Vec<u8>) -> Job {
+        match &self.target {
+            Target::Function(tool_index) => Job::Function {
+                tool_index: *tool_index,
+                arguments,
+            },
+            Target::Host(name) => Job::CallTool {
+                name: name.clone(),
+                arguments,
+            },
         }
-        let mut tools = HashMap::new();
-        let mut entries = Vec::new();
-        for component in components {
-            for (tool_index, tool) in component.tools().iter().enumerate() {
-                let shared = owners.get(tool.name()).copied().unwrap_or(0) > 1;
-                let wanted = if shared {
-                    qualified(component.name(), tool.name())
-                } else {
-                    tool.name().to_owned()
-                };
-                let name = unused(wanted, &tools);
-                entries.push(entry(&name, tool));
-                tools.insert(
-                    name.into_boxed_str(),
-                    ToolRef {
-                        component: Arc::clone(component),
-                        tool_index,
-                    },
-                );
-            }
-        }
-        entries.sort_by(|left, right| left["name"].as_str().cmp(&right["name"].as_str()));
-        let listing = Value::Array(entries).to_string().into_bytes();
-        Self {
-            generation,
-            tools,
-            listing,
-            components: components.to_vec(),
+    }
+}
+
+impl ToolRef {
+    /// What it says about itself; nothing if it says nothing.
+    pub fn description(&self) -> String {
+        match &self.target {
+            Target::Function(index) => self.component.tools()[*index].description().to_owned(),
+            Target::Host(name) => self.definition(name)["description"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
         }
     }
 
+    /// JSON Schema of its arguments.
+    pub fn input_schema(&self) -> Value {
+        match &self.target {
+            Target::Function(index) => self.component.tools()[*index].input_schema().clone(),
+            Target::Host(name) => self.definition(name)["inputSchema"].take(),
+        }
+    }
+
+    fn definition(&self, name: &str) -> Value {
+        let definitions = self.component.definitions();
+        let found = definitions.tools.iter().find(|tool| *tool.name == *name);
+        found.map_or_else(Value::default, |tool| tool.entry.to_value())
+    }
+}
+
+/// Who makes a prompt.
+#[derive(Clone, Debug)]
+pub struct PromptRef {
+    /// The component that has it.
+    pub component: Arc<Component>,
+    /// Its name there.
+    pub name: Box<str>,
+}
+
+/// Who completes an argument.
+#[derive(Clone, Debug)]
+pub enum Completer<'c> {
+    /// The component that has the prompt or the template, and what that is called there.
+    Component(&'c Arc<Component>, CompletionRef),
+    /// What is to be completed is known, and its component completes nothing: there are no suggestions.
+    Nobody,
+}
+
+/// One immutable generation of everything that is offered.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    generation: u64,
+    components: Vec<Arc<Component>>,
+    tools: HashMap<Box<str>, ToolRef>,
+    resources: HashMap<Box<str>, Arc<Component>>,
+    /// In the order of their components; the first that matches counts.
+    templates: Vec<TemplateRef>,
+    prompts: HashMap<Box<str>, PromptRef>,
+    listings: [Listing; 4],
+    hints: [Option<CacheHints>; 4],
+    offer: Offer,
+    /// By revision.
+    capabilities: [String; Revision::ALL.len()],
+}
+
+#[derive(Debug)]
+struct TemplateRef {
+    component: Arc<Component>,
+    text: Box<str>,
+    /// None for a template that only its client can fill in.
+    template: Option<Template>,
+}
+
+impl Catalog {
     /// The number of this generation; it only grows.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The components behind all this.
+    pub fn components(&self) -> &[Arc<Component>] {
+        &self.components
     }
 
     /// The tool of this name.
@@ -90,78 +160,110 @@ impl Catalog {
         names
     }
 
-    /// The `tools` array of `tools/list`, as JSON text, sorted by name.
-    pub fn listing(&self) -> &[u8] {
-        &self.listing
-    }
-
-    /// The components behind the tools.
-    pub fn components(&self) -> &[Arc<Component>] {
-        &self.components
-    }
-
-    /// Whether both list the same tools with the same definitions.
-    pub fn lists_the_same_as(&self, other: &Self) -> bool {
-        self.listing == other.listing
-    }
-}
-
-fn entry(name: &str, tool: &Tool) -> Value {
-    let mut entry = Map::new();
-    entry.insert("name".to_owned(), name.into());
-    entry.insert("description".to_owned(), tool.description().into());
-    entry.insert("inputSchema".to_owned(), tool.input_schema().clone());
-    if let Some(schema) = tool.output_schema() {
-        entry.insert("outputSchema".to_owned(), schema.clone());
-    }
-    Value::Object(entry)
-}
-
-/// `COMPONENT__TOOL` within the length that clients accept; a longer one keeps its head and ends in a digest of the whole.
-fn qualified(component: &str, tool: &str) -> String {
-    let component: String = component
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '-' {
-                c.to_ascii_lowercase()
-            } else {
-                '_'
-            }
+    /// The component that has the resource at this address: the one that lists it, else the first with a template that it fits.
+    pub fn resource(&self, uri: &str) -> Option<&Arc<Component>> {
+        let fits = |known: &&TemplateRef| {
+            known
+                .template
+                .as_ref()
+                .is_some_and(|template| template.matches(uri))
+        };
+        self.resources.get(uri).or_else(|| {
+            self.templates
+                .iter()
+                .find(fits)
+                .map(|known| &known.component)
         })
-        .collect();
-    let whole = format!("{component}__{tool}");
-    if whole.len() <= TOOL_NAME_BYTES_MAX {
-        whole
-    } else {
-        shortened(&whole)
     }
-}
 
-fn shortened(whole: &str) -> String {
-    let digest = Sha256::digest(whole.as_bytes());
-    let kept: String = whole.chars().take(TOOL_NAME_BYTES_MAX - 9).collect();
-    format!(
-        "{kept}_{:02x}{:02x}{:02x}{:02x}",
-        digest[0], digest[1], digest[2], digest[3]
-    )
-}
-
-/// `wanted`, or the first numbered variant of it that is free (two components of one name exporting one tool).
-fn unused(wanted: String, taken: &HashMap<Box<str>, ToolRef>) -> String {
-    if !taken.contains_key(wanted.as_str()) {
-        return wanted;
+    /// The prompt of this name.
+    pub fn prompt(&self, name: &str) -> Option<&PromptRef> {
+        self.prompts.get(name)
     }
-    let mut number = 2_usize;
-    loop {
-        let suffix = format!("_{number}");
-        let kept: String = wanted
-            .chars()
-            .take(TOOL_NAME_BYTES_MAX - suffix.len())
-            .collect();
-        let candidate = kept + &suffix;
-        if !taken.contains_key(candidate.as_str()) {
-            return candidate;
-        }
-        number += 1;
+
+    /// Who completes the arguments of this prompt or template, by the name that clients know; none where there is no such.
+    pub fn completer(&self, of: &CompletionRef) -> Option<Completer<'_>> {
+        let (component, of) = match of {
+            CompletionRef::Prompt(name) => {
+                let prompt = self.prompt(name)?;
+                (
+                    &prompt.component,
+                    CompletionRef::Prompt(prompt.name.clone()),
+                )
+            }
+            CompletionRef::Template(text) => {
+                let known = self.templates.iter().find(|known| known.text == *text)?;
+                (
+                    &known.component,
+                    CompletionRef::Template(known.text.clone()),
+                )
+            }
+        };
+        Some(match component.definitions().has_completion {
+            true => Completer::Component(component, of),
+            false => Completer::Nobody,
+        })
+    }
+
+    /// One page of a list, behind the entry with this name or address; the first without one.
+    ///
+    /// Shape: none where no component offers anything of the kind. There always is a list of tools.
+    pub fn page(&self, kind: Kind, after: Option<&str>) -> Option<Page<'_>> {
+        let is_offered = match kind {
+            Kind::Tools => true,
+            Kind::Resources | Kind::Templates => self.offer.resources,
+            Kind::Prompts => self.offer.prompts,
+            // Nobody's tasks are everybody's.
+            Kind::Tasks => false,
+        };
+        is_offered.then(|| {
+            self.listings
+                .get(kind as usize)
+                .map(|list| list.page(after))
+        })?
+    }
+
+    /// How long clients may keep a page of a list, and for whom: the least that any component in it says.
+    pub fn hints(&self, kind: Kind) -> CacheHints {
+        self.hints
+            .get(kind as usize)
+            .copied()
+            .flatten()
+            .unwrap_or(build::DEFAULT_HINTS)
+    }
+
+    /// What is offered.
+    pub fn offer(&self) -> Offer {
+        self.offer
+    }
+
+    /// What the server says that it can do, in the form of this revision: the text of an object.
+    pub fn capabilities_in(&self, revision: Revision) -> &str {
+        &self.capabilities[revision as usize]
+    }
+
+    /// The same in the form of the latest revision of an era.
+    pub fn capabilities(&self, era: Era) -> &str {
+        self.capabilities_in(match era {
+            Era::Legacy => Revision::LEGACY_LATEST,
+            Era::Modern => Revision::MODERN,
+        })
+    }
+
+    /// The whole list of tools, as the text of an array.
+    pub fn listing(&self) -> Cow<'_, [u8]> {
+        self.listings[Kind::Tools as usize].whole()
+    }
+
+    /// Whether both have the same entries in all lists.
+    pub fn lists_the_same_as(&self, other: &Self) -> bool {
+        Kind::ALL
+            .into_iter()
+            .all(|kind| self.lists_the_same_of(kind, other))
+    }
+
+    /// Whether both have the same entries in this list.
+    pub fn lists_the_same_of(&self, kind: Kind, other: &Self) -> bool {
+        self.listings.get(kind as usize) == other.listings.get(kind as usize)
     }
 }

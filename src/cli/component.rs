@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::component::{Runtime, RuntimeOptions};
+use crate::component::{Component, Entry, Runtime, RuntimeOptions};
 use crate::control::config::{Config, LogLevel, show_size};
 use crate::control::serve::backend;
 use crate::control::store::{Loaded, Manifest, Store};
@@ -77,7 +77,7 @@ pub(super) fn run(command: &ComponentCommand) -> Result<u8, Problem> {
             print_line(&format!(
                 "removed {} ({})",
                 removed.name,
-                removed.tools.join(", ")
+                tools_shown(&removed)
             ))
         }
     }
@@ -124,11 +124,7 @@ fn load(
             })?;
             let component =
                 loaded.map_err(|error| error.into_problem(file.display().to_string()))?;
-            Ok(component
-                .tools()
-                .iter()
-                .map(|tool| tool.name().to_owned())
-                .collect())
+            Ok(tool_names(&component))
         })
     };
     let loaded = wait(store.load(&recorder.handle(), file, name, &config.limits, &validate))??;
@@ -141,8 +137,24 @@ fn load(
         "{word} {} {}: {}",
         manifest.name,
         short(manifest),
-        manifest.tools.join(", ")
+        tools_shown(manifest)
     ))
+}
+
+fn tools_shown(manifest: &Manifest) -> String {
+    match manifest.tools.as_slice() {
+        [] => "resources or prompts, no tools".to_owned(),
+        tools => tools.join(", "),
+    }
+}
+
+/// Plain functions first, then the component's own list.
+fn tool_names(component: &Component) -> Vec<String> {
+    let listed = component.definitions();
+    let plain = component.tools().iter().map(|tool| tool.name().to_owned());
+    plain
+        .chain(listed.tools.iter().map(|tool| tool.name.to_string()))
+        .collect()
 }
 
 fn list(store: &Store, json: bool) -> Result<u8, Problem> {
@@ -180,7 +192,7 @@ fn table(manifests: &[Manifest]) -> String {
         let size = usize::try_from(manifest.bytes)
             .map(rounded_size)
             .unwrap_or_default();
-        let tools = manifest.tools.join(", ");
+        let tools = tools_shown(manifest);
         let _ = write!(
             text,
             "\n{:width$}  {:12}  {size:>9}  {tools}",
@@ -206,10 +218,12 @@ fn short(manifest: &Manifest) -> &str {
 fn inspect(config: &Config, store: &Store, name: &str) -> Result<u8, Problem> {
     let manifest = store.inspect(name)?;
     let bytes = store.read(&manifest)?;
+    let options = config.component_options.get(&manifest.name);
     let component = runtime(config)?
-        .load(&manifest.name, &bytes)
+        .load_with(&manifest.name, &bytes, options.copied().unwrap_or_default())
         .map_err(|error| error.into_problem(format!("{} ({})", manifest.name, manifest.source)))?;
-    let tools: Vec<serde_json::Value> = component
+    let listed = component.definitions();
+    let mut tools: Vec<serde_json::Value> = component
         .tools()
         .iter()
         .map(|tool| {
@@ -221,6 +235,15 @@ fn inspect(config: &Config, store: &Store, name: &str) -> Result<u8, Problem> {
             })
         })
         .collect();
+    tools.extend(
+        listed
+            .tools
+            .iter()
+            .map(|tool| entry("name", &tool.name, &tool.entry)),
+    );
+    let resources = listed.resources.iter();
+    let templates = listed.templates.iter();
+    let prompts = listed.prompts.iter();
     let skipped: Vec<serde_json::Value> = component
         .skipped()
         .iter()
@@ -234,12 +257,28 @@ fn inspect(config: &Config, store: &Store, name: &str) -> Result<u8, Problem> {
         "loadedAt": manifest.loaded_at,
         "engine": component.engine_mode().as_str(),
         "imports": component.has_imports(),
+        "instances": component.options().instances.as_str(),
         "tools": tools,
+        "resources": resources.map(|one| entry("uri", &one.uri, &one.entry)).collect::<Vec<_>>(),
+        "resourceTemplates": templates
+            .map(|one| entry("uriTemplate", &one.uri_template, &one.entry))
+            .collect::<Vec<_>>(),
+        "prompts": prompts.map(|one| entry("name", &one.name, &one.entry)).collect::<Vec<_>>(),
         "notTools": skipped,
     });
     print_line(
         &serde_json::to_string_pretty(&page).expect("invariant: a JSON value always serializes"),
     )
+}
+
+/// An entry of a list as clients see it.
+fn entry(key: &str, name: &str, entry: &Entry) -> serde_json::Value {
+    let mut whole = serde_json::Map::new();
+    whole.insert(key.to_owned(), name.into());
+    if let serde_json::Value::Object(members) = entry.to_value() {
+        whole.extend(members);
+    }
+    whole.into()
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> Result<T, Problem> {

@@ -30,6 +30,8 @@ Configuration file (every key is optional, an unknown one is an error):
   limits:
     body_bytes_max: 10MB
     call_deadline: 30s
+  component_options:       # by a component's name
+    notes: {instances: per-session}    # or singleton; fresh if not said
   performance:
     concurrency: {max_concurrent_requests: 1000}
     network: {tcp_nodelay: true, keep_alive_interval: 30s}
@@ -145,10 +147,9 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// A complete 2026-07-28 request: of `echo` where it is served, else of the tool list.
 fn curl_line(url: &str, catalog: &Catalog) -> String {
-    let echo = catalog.tool("echo").and_then(|tool| {
-        let schema = tool.component.tools()[tool.tool_index].input_schema();
-        echo_arguments(schema)
-    });
+    let echo = catalog
+        .tool("echo")
+        .and_then(|tool| echo_arguments(&tool.input_schema()));
     request_line(url, echo.map(|arguments| ("echo", arguments)))
 }
 

@@ -1,17 +1,19 @@
 //! `margay tool`: list and call tools in this process, without a server.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use serde_json::Value;
 
 use crate::catalog::{Catalog, ToolRef};
-use crate::component::{CallContext, CallOutcome, Runtime, Started};
+use crate::component::{CallContext, CallOutcome, Caller, Runtime, Started};
 use crate::control::components::{Prepared, prepare};
 use crate::control::config::{LogLevel, nearest};
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
+use crate::mcp::Revision;
 
 use super::{Common, print_line};
 
@@ -60,7 +62,7 @@ pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
             let config = common.load(&common.overrides(components), LogLevel::Warn)?;
             let catalog = prepare(&config)?.set.catalog();
             if *json {
-                return print_line(&String::from_utf8_lossy(catalog.listing()));
+                return print_line(&String::from_utf8_lossy(&catalog.listing()));
             }
             print_line(&listing(&catalog))
         }
@@ -90,7 +92,7 @@ pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
 
 /// Calls a tool on this thread, as a shard would, and waits if it moves to a worker.
 fn call(
-    runtime: &std::sync::Arc<Runtime>,
+    runtime: &Arc<Runtime>,
     tool: &ToolRef,
     arguments: &[u8],
     limits: &Limits,
@@ -115,20 +117,22 @@ fn call(
         // One call, one wake: a full channel has it already.
         let _ = wake.try_send(());
     });
-    let mut pool = runtime.instance_pool(std::sync::Arc::clone(&mailbox));
+    let mut pool = runtime.instance_pool(Arc::clone(&mailbox));
     let context = CallContext {
         ticket: 0,
         deadline: Instant::now() + limits.call_deadline,
     };
     let mut members = Vec::new();
-    let report = match pool.call(
+    // Nobody is there to be asked, and nobody listens.
+    let started = pool.invoke(
         &tool.component,
-        tool.tool_index,
-        Some(arguments),
+        tool.job(arguments.to_vec()),
+        Arc::new(Caller::silent("tools/call", Revision::MODERN)),
         context,
         &mut members,
-    ) {
-        Started::Done(report) => report,
+    );
+    let report = match started {
+        Started::Done(report) | Started::Asked(_, report) => report,
         Started::Moved(_cancel) => {
             // The worker stops the call at its deadline; the rest is for a worker that is lost.
             let patience = limits.call_deadline + Duration::from_secs(5);
@@ -207,10 +211,10 @@ fn listing(catalog: &Catalog) -> String {
         let Some(tool) = catalog.tool(name) else {
             continue;
         };
-        let tool = &tool.component.tools()[tool.tool_index];
-        let about = tool.description().lines().next().unwrap_or_default();
+        let about = tool.description();
+        let about = about.lines().next().unwrap_or_default();
         lines.push(
-            format!("{name}({})  {about}", parameters(tool.input_schema()))
+            format!("{name}({})  {about}", parameters(&tool.input_schema()))
                 .trim_end()
                 .to_owned(),
         );

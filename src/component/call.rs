@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use wasmtime::Trap;
@@ -11,8 +11,13 @@ use wasmtime::Trap;
 use crate::limits::{Limits, PRINT_FLOOD_FACTOR};
 use crate::wire::json;
 
+use super::host::{Asked, RpcError};
 use super::limits::Refused;
 use super::wasi;
+
+/// What a call is told that finds no worker.
+pub(crate) const WORKERS_BUSY: &str =
+    "all workers are busy and their queue is full (limits.worker_queue_max); try again later";
 
 /// What a shard says about a call that it starts.
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +31,41 @@ pub struct CallContext {
 /// How a call went on.
 #[derive(Debug)]
 pub enum Started {
-    /// It ended here; the members of its `CallToolResult` were appended to `out`.
+    /// It ended here; the members of its result or error, as its outcome says, were appended to `out`.
     Done(CallReport),
+    /// It ended here and has to run again, with answers or as a task; nothing was appended.
+    Asked(Box<Asked>, CallReport),
     /// It is still computing, and goes on elsewhere; nothing was appended. Its end arrives in the shard's
     /// [`Mailbox`](super::Mailbox).
     Moved(CancelHandle),
 }
 
-/// How a call ended. All but [`Ok`](CallOutcome::Ok) are answers with `"isError":true`.
+/// A call's end, for one that no shard waits for.
+#[derive(Debug)]
+pub struct Ending {
+    /// The members of the result, or of the error, without braces: see [`CallOutcome`].
+    pub members: Vec<u8>,
+    /// How it ended, and how long its parts took.
+    pub report: CallReport,
+    /// With an outcome that has the call run again: what it asked.
+    pub asked: Option<Box<Asked>>,
+}
+
+/// No worker is free for a call; the same call can succeed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overloaded;
+
+impl fmt::Display for Overloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(WORKERS_BUSY)
+    }
+}
+
+impl std::error::Error for Overloaded {}
+
+/// How a call ended.
+///
+/// A tool's call that ends other than [`Ok`](CallOutcome::Ok) is an answer with `"isError":true`, but for the last three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallOutcome {
@@ -63,6 +95,12 @@ pub enum CallOutcome {
     Cancelled,
     /// No instance or no worker is free; the same call can succeed later.
     Overloaded,
+    /// A JSON-RPC error: the members are those of an error object, `"code":…,"message":…` and maybe `"data":…`.
+    Error,
+    /// The call asked and has to run again with the answers; there are no members.
+    InputRequired,
+    /// The call has to run again, as a task; there are no members.
+    BecomeTask,
 }
 
 impl CallOutcome {
@@ -82,6 +120,9 @@ impl CallOutcome {
             Self::Handles => "handles",
             Self::Cancelled => "cancelled",
             Self::Overloaded => "overloaded",
+            Self::Error => "error",
+            Self::InputRequired => "input_required",
+            Self::BecomeTask => "become_task",
         }
     }
 }
@@ -93,6 +134,25 @@ pub struct CallReport {
     pub outcome: CallOutcome,
     /// The times.
     pub timings: CallTimings,
+    /// Bytes at the end of the members that are none of the result's, but of its `_meta`: that object's own members, for whoever
+    /// writes the rest of it. See [`CallReport::split`].
+    pub meta_bytes: usize,
+}
+
+impl CallReport {
+    /// A report of a call without a `_meta`.
+    pub(crate) fn new(outcome: CallOutcome, timings: CallTimings) -> Self {
+        Self {
+            outcome,
+            timings,
+            meta_bytes: 0,
+        }
+    }
+
+    /// The members of the result, and those of its `_meta`; mostly there are none.
+    pub fn split<'m>(&self, members: &'m [u8]) -> (&'m [u8], &'m [u8]) {
+        members.split_at(members.len().saturating_sub(self.meta_bytes))
+    }
 }
 
 /// How long the parts of one call took on the path that its caller waited for.
@@ -121,12 +181,20 @@ impl CancelHandle {
     pub fn cancel(&self) {
         self.control.cancel();
     }
+
+    /// How much longer than its deadline the call may take, for the time that it has waited for answers; none while it waits for one.
+    pub fn extension(&self) -> Option<Duration> {
+        self.control.extension()
+    }
 }
 
 /// What a running call looks at, from time to time, to learn that it must end.
 #[derive(Debug)]
 pub(crate) struct Control {
     deadline: Instant,
+    /// Nanoseconds added to the deadline.
+    extended_ns: AtomicU64,
+    waits: AtomicBool,
     cancelled: AtomicBool,
     changed: Notify,
 }
@@ -135,6 +203,8 @@ impl Control {
     pub(crate) fn new(deadline: Instant) -> Arc<Self> {
         Arc::new(Self {
             deadline,
+            extended_ns: AtomicU64::new(0),
+            waits: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             changed: Notify::new(),
         })
@@ -145,12 +215,52 @@ impl Control {
         self.changed.notify_waiters();
     }
 
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Moves the deadline: time in which the call waited for a person.
+    pub(crate) fn extend(&self, time: Duration) {
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // A sum beyond 500 years is no deadline at all.
+        self.extended_ns.fetch_add(ns, Ordering::AcqRel);
+    }
+
+    /// The call waits for a person until the guard is dropped.
+    pub(crate) fn wait(&self) -> Waiting<'_> {
+        self.waits.store(true, Ordering::Release);
+        Waiting(self)
+    }
+
+    /// Completes when the call is cancelled, whatever its deadline.
+    pub(crate) async fn cancelled(&self) {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if !self.is_cancelled() {
+            changed.await;
+        }
+    }
+
+    fn extension(&self) -> Option<Duration> {
+        (!self.waits()).then(|| self.extended())
+    }
+
+    /// Whether the call waits for a person.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Acquire)
+    }
+
+    fn extended(&self) -> Duration {
+        Duration::from_nanos(self.extended_ns.load(Ordering::Acquire))
+    }
+
     /// Why the call must stop, if it must.
     pub(crate) fn verdict(&self) -> Result<(), Stop> {
-        if self.cancelled.load(Ordering::Acquire) {
+        if self.is_cancelled() {
             return Err(Stop::Cancelled);
         }
-        if Instant::now() >= self.deadline {
+        if Instant::now() >= self.deadline + self.extended() {
             return Err(Stop::Deadline);
         }
         Ok(())
@@ -167,8 +277,17 @@ impl Control {
         }
         tokio::select! {
             () = changed => Stop::Cancelled,
-            () = tokio::time::sleep_until(self.deadline.into()) => Stop::Deadline,
+            () = tokio::time::sleep_until((self.deadline + self.extended()).into()) => Stop::Deadline,
         }
+    }
+}
+
+/// A call that waits for a person.
+pub(crate) struct Waiting<'c>(&'c Control);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waits.store(false, Ordering::Release);
     }
 }
 
@@ -189,6 +308,47 @@ impl fmt::Display for Stop {
 }
 
 impl std::error::Error for Stop {}
+
+/// How a call ends without a result.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It failed. A tool's caller reads that in the result.
+    Failure(Failure),
+    /// The component, or the protocol, answers with an error.
+    Error(RpcError),
+    /// It has to run again.
+    Again(CallOutcome, Box<Asked>),
+}
+
+impl End {
+    /// Appends the members that tell of this end: of a tool's result, or of an error.
+    ///
+    /// Shape: the outcome to report, and what a call that has to run again leaves to its next run.
+    pub(crate) fn close(
+        self,
+        is_tool: bool,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> (CallOutcome, Option<Box<Asked>>) {
+        let error = match self {
+            Self::Failure(failure) if is_tool => {
+                failure.write(out);
+                return (failure.outcome, None);
+            }
+            Self::Failure(failure) => RpcError::from_failure(&failure),
+            Self::Error(error) => error,
+            Self::Again(outcome, asked) => return (outcome, Some(asked)),
+        };
+        error.write(out, bytes_max);
+        (CallOutcome::Error, None)
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
 
 /// Why a call has no result: the outcome, and the text that its caller reads.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use crate::error::{Problem, exit};
 use crate::limits::{EPOCH_TICK, Limits};
 
 use super::pulse::Look;
-use super::worker::Traffic;
+use super::traffic::Traffic;
 
 /// Ticks without a guest after which the clock parks. Waking it costs the next call a system call, so this is not short.
 const TICKS_BEFORE_PARKING: u32 = 100;

@@ -10,7 +10,8 @@ use wasmtime::{Engine, bail};
 use wasmtime_wasi::p2::bindings::io::error::Error as IoError;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 
-use super::worker::State;
+use super::host;
+use super::store::State;
 
 /// The packages of WASI 0.2 that the linker has.
 const OFFERED: [&str; 6] = [
@@ -45,6 +46,7 @@ pub(super) fn stand_in(
     // An interface comes after those whose resources it uses.
     for (name, import) in ty.imports(&engine) {
         match import.ty {
+            ComponentItem::ComponentInstance(_) if host::is_offered(name) => continue,
             ComponentItem::ComponentInstance(instance) if is_offered(name) => {
                 stand_in.share(&instance);
                 continue;

@@ -43,6 +43,11 @@ impl Limiter {
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
     }
+
+    /// What was refused to one call says nothing about the next.
+    pub(crate) fn forget_refusal(&mut self) {
+        self.refused = None;
+    }
 }
 
 impl ResourceLimiter for Limiter {

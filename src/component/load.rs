@@ -6,23 +6,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component as Compiled;
 
-use crate::error::{Problem, exit};
 use crate::limits::EPOCH_TICK;
+use crate::mcp::Revision;
 
 use super::cache::{Lookup, hex};
 use super::call::Control;
 use super::engine::{EngineChoice, EngineMode, WASM_PAGE_BYTES};
-use super::placed::{Placed, has_imports, spread};
+use super::host::{Caller, Definitions};
+use super::live::Live;
+pub use super::load_error::LoadError;
+use super::options::{ComponentOptions, InstanceMode};
+use super::placed::{Placed, has_imports, is_speaking, spread};
 use super::runtime::Runtime;
 use super::tool::{self, Skipped, Tool};
-use super::worker;
+use super::worker::{self, Listing};
 
 /// How long a component may take to instantiate when it is loaded.
 const TRIAL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a component may take to say what it has.
+const LIST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Instances made at load, at most.
 const TRIALS: usize = 5;
@@ -42,6 +50,11 @@ const DEMO: [(&str, &str); 3] = [
 pub struct Component {
     id: u64,
     name: Arc<str>,
+    options: ComponentOptions,
+    is_host_aware: bool,
+    /// The one instance of everybody, for a component of that mode.
+    singleton: Option<Arc<Live>>,
+    definitions: ArcSwap<Definitions>,
     digest: [u8; 32],
     mode: EngineMode,
     has_imports: bool,
@@ -63,6 +76,32 @@ impl Component {
     /// The name it was loaded under.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the operator chose about it.
+    pub fn options(&self) -> ComponentOptions {
+        self.options
+    }
+
+    /// Whether its calls need to know who calls: they go through [`InstancePool::invoke`](super::InstancePool::invoke). So it is for a
+    /// component that has to do with `margay:host`, and for one whose instances outlive a call.
+    pub fn is_host_aware(&self) -> bool {
+        self.is_host_aware
+    }
+
+    /// Whether its calls run on fibers: they may wait, or their instance is not theirs alone.
+    pub(super) fn runs_on_fibers(&self) -> bool {
+        self.has_imports || self.is_host_aware
+    }
+
+    /// The one instance that serves everybody, if it is of that mode.
+    pub(super) fn singleton(&self) -> Option<&Arc<Live>> {
+        self.singleton.as_ref()
+    }
+
+    /// What it lists beside its plain tools.
+    pub fn definitions(&self) -> Arc<Definitions> {
+        self.definitions.load_full()
     }
 
     /// SHA-256 of the file, in hexadecimal.
@@ -130,111 +169,18 @@ impl fmt::Debug for Component {
     }
 }
 
-/// Why a component cannot be loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// The file cannot be read.
-    Read(String),
-    /// The file is larger than `limits.component_bytes_max`.
-    TooLarge {
-        /// Bytes of the file.
-        bytes: u64,
-        /// The limit.
-        limit: usize,
-    },
-    /// It is a core WebAssembly module.
-    CoreModule,
-    /// It is neither binary nor text WebAssembly.
-    NotWasm(String),
-    /// It does not compile, or needs more than the limits give.
-    Compile(String),
-    /// It imports what this host does not offer.
-    Import(String),
-    /// It cannot be instantiated.
-    Instantiate(String),
-    /// None of its exports can be a tool.
-    NoTools(Vec<Skipped>),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (rule, remedy) = self.parts();
-        write!(f, "{rule}; {remedy}")
-    }
-}
-
-impl std::error::Error for LoadError {}
-
-impl LoadError {
-    fn parts(&self) -> (String, &'static str) {
-        match self {
-            Self::Read(error) => (error.clone(), "name a readable .wasm or .wat file"),
-            Self::TooLarge { bytes, limit } => (
-                format!("{bytes} bytes, more than limits.component_bytes_max ({limit})"),
-                "strip its debug information (wasm-tools strip), or raise the limit",
-            ),
-            Self::CoreModule => (
-                "it is a core WebAssembly module, not a component".to_owned(),
-                "make a component of it: `wasm-tools component new MODULE.wasm -o COMPONENT.wasm`, or build for wasm32-wasip2",
-            ),
-            Self::NotWasm(error) => (
-                error.clone(),
-                "give a WebAssembly component, as .wasm or as .wat text",
-            ),
-            Self::Compile(error) => (
-                error.clone(),
-                "check it with `wasm-tools validate`, and its needs against `limits:`",
-            ),
-            Self::Import(error) => (
-                error.clone(),
-                "this host offers WASI 0.2 and stands in for functions beyond it; `wasm-tools component wit FILE` lists what the component imports",
-            ),
-            Self::Instantiate(error) => (
-                error.clone(),
-                "the component fails before any tool is called; run it with its own tests",
-            ),
-            Self::NoTools(skipped) if skipped.is_empty() => (
-                "it exports no functions".to_owned(),
-                "export at least one function, directly or in an interface",
-            ),
-            Self::NoTools(skipped) => {
-                let reasons: Vec<String> = skipped
-                    .iter()
-                    .map(|skip| format!("{}: {}", skip.export, skip.reason))
-                    .collect();
-                (
-                    format!(
-                        "none of its functions can be a tool ({})",
-                        reasons.join(", ")
-                    ),
-                    "use plain value types in parameters and results",
-                )
-            }
-        }
-    }
-
-    /// The error for a person, about the file or component `thing`.
-    pub fn into_problem(self, thing: impl Into<String>) -> Problem {
-        let code = if matches!(self, Self::Read(_)) {
-            exit::NO_INPUT
-        } else {
-            exit::DATA
-        };
-        let (rule, remedy) = self.parts();
-        Problem::operator(
-            code,
-            format!("component {}", thing.into()),
-            "",
-            rule,
-            remedy,
-        )
-    }
-}
-
 impl Runtime {
     /// Loads a `.wasm` or `.wat` file; its stem is the component's name. Takes seconds for a large one: never on a shard.
     pub fn load_file(&self, path: &Path) -> Result<Arc<Component>, LoadError> {
+        self.load_file_with(path, |_| ComponentOptions::default())
+    }
+
+    /// As [`load_file`](Self::load_file), with what the operator chose about the component of this name.
+    pub fn load_file_with(
+        &self,
+        path: &Path,
+        options: impl FnOnce(&str) -> ComponentOptions,
+    ) -> Result<Arc<Component>, LoadError> {
         let read = |error: std::io::Error| LoadError::Read(format!("{}: {error}", path.display()));
         let bytes = std::fs::metadata(path).map_err(read)?.len();
         self.check_size(bytes)?;
@@ -242,28 +188,47 @@ impl Runtime {
             || "component".to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
         );
-        self.load(&name, &std::fs::read(path).map_err(read)?)
+        let bytes = std::fs::read(path).map_err(read)?;
+        self.load_with(&name, &bytes, options(&name))
     }
 
     /// Loads a component from the bytes of a `.wasm` file or the text of a `.wat` file. Takes seconds for a large one: never
     /// on a shard.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Component>, LoadError> {
+        self.load_with(name, bytes, ComponentOptions::default())
+    }
+
+    /// As [`load`](Self::load), with what the operator chose about it.
+    pub fn load_with(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        options: ComponentOptions,
+    ) -> Result<Arc<Component>, LoadError> {
         self.check_size(bytes.len() as u64)?;
         if bytes.starts_with(WASM_MAGIC) && bytes[WASM_MAGIC.len()..].starts_with(CORE_VERSION) {
             return Err(LoadError::CoreModule);
         }
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         let (mode, compiled) = self.compile(&digest, bytes)?;
-        let has_imports = has_imports(&compiled);
+        let (has_imports, is_speaking) = (has_imports(&compiled), is_speaking(&compiled));
         let initial_memory_bytes = initial_memory_bytes(&compiled);
         let (tools, skipped) = tool::find(&compiled, compiled.engine());
         let (copies, absent_imports) = self.place(mode, compiled, &tools)?;
-        if tools.is_empty() {
+        let exports_host = copies
+            .first()
+            .is_some_and(|copy| !copy.exports().is_empty());
+        if tools.is_empty() && !exports_host {
             return Err(LoadError::NoTools(skipped));
         }
+        let is_host_aware = exports_host || is_speaking || options.instances != InstanceMode::Fresh;
         let component = Component {
             id: self.component_ids.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
+            options,
+            is_host_aware,
+            singleton: None,
+            definitions: ArcSwap::from_pointee(Definitions::default()),
             digest,
             mode,
             has_imports,
@@ -274,10 +239,14 @@ impl Runtime {
             initial_memory_bytes,
             copies,
         };
-        let component = Arc::new(component);
+        let component = self.settle(component)?;
         component
             .starts_quickly
             .store(self.trial(&component)?, Ordering::Relaxed);
+        self.relist(&component)?;
+        if component.tools.is_empty() && component.definitions().is_empty() {
+            return Err(LoadError::NoTools(component.skipped.clone()));
+        }
         for skip in &component.skipped {
             tracing::warn!(
                 component = name,
@@ -296,10 +265,35 @@ impl Runtime {
         Ok(component)
     }
 
+    /// Gives a component of one instance its place for that.
+    fn settle(&self, mut component: Component) -> Result<Arc<Component>, LoadError> {
+        if component.options.instances != InstanceMode::Singleton {
+            return Ok(Arc::new(component));
+        }
+        let mut is_full = false;
+        let component = Arc::new_cyclic(|itself| {
+            component.singleton = self.live.singleton(itself);
+            is_full = component.singleton.is_none();
+            component
+        });
+        match is_full {
+            true => Err(LoadError::Instantiate(self.live.full().text)),
+            false => Ok(component),
+        }
+    }
+
     /// The components that come with the binary, for a first try.
     pub fn load_demo(&self) -> Result<Vec<Arc<Component>>, LoadError> {
+        self.load_demo_with(|_| ComponentOptions::default())
+    }
+
+    /// As [`load_demo`](Self::load_demo), with what the operator chose about each.
+    pub fn load_demo_with(
+        &self,
+        options: impl Fn(&str) -> ComponentOptions,
+    ) -> Result<Vec<Arc<Component>>, LoadError> {
         DEMO.iter()
-            .map(|(name, text)| self.load(name, text.as_bytes()))
+            .map(|(name, text)| self.load_with(name, text.as_bytes(), options(name)))
             .collect()
     }
 
@@ -387,14 +381,12 @@ impl Runtime {
     /// Makes instances on a worker, so that a component that cannot start is refused now, and not at its first call. Says
     /// whether one starts fast enough to be made on a shard: the best of a few, because a busy host slows any of them.
     fn trial(&self, component: &Arc<Component>) -> Result<bool, LoadError> {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let (component, limits, traffic) = (
             Arc::clone(component),
             Arc::clone(&self.limits),
             Arc::clone(&self.traffic),
         );
-        self.workers().spawn(async move {
-            let _running = traffic.enter();
+        let tried = self.on_worker(async move {
             let mut result = Ok(false);
             for _ in 0..TRIALS {
                 let started = Instant::now();
@@ -405,16 +397,45 @@ impl Runtime {
                     break;
                 }
             }
-            // The loader waits for this, unless it was killed.
-            let _ = sender.send(result);
+            result
         });
-        match receiver.recv() {
-            Ok(Ok(quick)) => Ok(quick),
-            Ok(Err(failure)) => Err(LoadError::Instantiate(failure.text)),
-            Err(_) => Err(LoadError::Instantiate(
-                "the runtime is shutting down".to_owned(),
-            )),
+        tried?.map_err(|failure| LoadError::Instantiate(failure.text))
+    }
+
+    /// Asks a component for its lists, and keeps what it says.
+    pub(super) fn list(&self, component: &Arc<Component>) -> Result<(), LoadError> {
+        if component.at(0).exports().is_empty() {
+            return Ok(());
         }
+        let listing = Listing {
+            component: Arc::clone(component),
+            control: Control::new(Instant::now() + LIST_DEADLINE),
+            limits: Arc::clone(&self.limits),
+            traffic: Arc::clone(&self.traffic),
+            exchange: Arc::clone(&self.exchange),
+            caller: Arc::new(Caller::silent("server/discover", Revision::MODERN)),
+        };
+        let listed = self.on_worker(worker::list(listing))?;
+        let definitions = listed.map_err(|failure| LoadError::Lists(failure.text))?;
+        component.definitions.store(Arc::new(definitions));
+        Ok(())
+    }
+
+    /// Waits for something that runs guests on a worker.
+    fn on_worker<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let running = self.traffic.enter();
+        self.workers().spawn(async move {
+            let _running = running;
+            // The loader waits for this, unless it was killed.
+            let _ = sender.send(future.await);
+        });
+        receiver
+            .recv()
+            .map_err(|_| LoadError::Instantiate("the runtime is shutting down".to_owned()))
     }
 }
 

@@ -10,16 +10,18 @@ use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstanceP
 
 use crate::mem::{SealKey, Sealed};
 
+use super::host::{self, Exports};
 use super::imports;
 use super::load::LoadError;
+use super::store::State;
 use super::tool::Tool;
 use super::wasi;
-use super::worker::State;
 
 /// The copy for one engine.
 pub(crate) struct Placed {
     pre: InstancePre<State>,
-    exports: Vec<ComponentExportIndex>,
+    functions: Vec<ComponentExportIndex>,
+    exports: Exports,
 }
 
 impl Placed {
@@ -37,10 +39,13 @@ impl Placed {
         let mut absent = Vec::new();
         if has_imports(compiled) {
             wasi::link(&mut linker).map_err(refused)?;
+            host::link(&mut linker).map_err(refused)?;
             absent = imports::stand_in(&mut linker, compiled).map_err(refused)?;
         }
         let pre = linker.instantiate_pre(compiled).map_err(refused)?;
-        let exports = tools
+        let exports =
+            Exports::find(&pre).map_err(|error| LoadError::Export(format!("{error:#}")))?;
+        let functions = tools
             .iter()
             .map(|tool| {
                 tool.find_in(compiled).ok_or_else(|| {
@@ -48,7 +53,12 @@ impl Placed {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok((Self { pre, exports }, absent))
+        let placed = Self {
+            pre,
+            functions,
+            exports,
+        };
+        Ok((placed, absent))
     }
 
     pub(super) fn pre(&self) -> &InstancePre<State> {
@@ -60,13 +70,25 @@ impl Placed {
     }
 
     pub(super) fn export(&self, tool_index: usize) -> &ComponentExportIndex {
-        &self.exports[tool_index]
+        &self.functions[tool_index]
+    }
+
+    /// Its exports of `margay:host`.
+    pub(super) fn exports(&self) -> &Exports {
+        &self.exports
     }
 }
 
 /// Whether the component imports anything.
 pub(super) fn has_imports(compiled: &Compiled) -> bool {
     compiled.component_type().imports(compiled.engine()).len() > 0
+}
+
+/// Whether the component imports what has to do with its caller.
+pub(super) fn is_speaking(compiled: &Compiled) -> bool {
+    let ty = compiled.component_type();
+    ty.imports(compiled.engine())
+        .any(|(name, _)| host::is_speaking(name))
 }
 
 /// The same code on each of these engines, all of the same settings. It never leaves this process's memory: a key of the moment

@@ -1,27 +1,31 @@
 //! One shard's instances: taken for a call in a fraction of a microsecond, made and disposed of when the shard has time.
 
+mod fiber;
+mod here;
+mod shelf;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use wasmtime::component::{ComponentNamedList, Func, Lower, Val};
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
+use crate::limits::Limits;
+use crate::mcp::Revision;
 
-use crate::limits::{Limits, SHARD_SLICE_TICKS};
-
-use super::call::{
-    CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Control, Failure, Started,
-};
+use super::call::{CallContext, CallOutcome, CallReport, CallTimings, Control, Started};
+use super::delivery;
+use super::host::{Caller, Job, Outbox};
 use super::load::Component;
 use super::mailbox::Mailbox;
 use super::pulse::Beat;
 use super::runtime::Runtime;
-use super::wit::{self, Text, TextResult};
-use super::worker::{self, Lease, State, Work};
+use super::store::{self, Lease};
+use super::worker;
+use here::Ended;
+use shelf::{IdHasher, Shelf};
 
 /// Used instances that may wait for disposal, at most and as a part of all; one more and the call that used it disposes of it.
 const USED_MAX: usize = 64;
@@ -30,18 +34,8 @@ const USED_PART: usize = 16;
 /// Time that one [`InstancePool::maintain`] may take, whatever its budget: large components take a millisecond each.
 const MAINTAIN_NS_MAX: u64 = 300_000;
 
-/// Linear memory that the ready instances of one component on one shard may start with, together: a language runtime's few tens
-/// of megabytes each are not held by the dozen for calls that may not come.
-const READY_MEMORY_BYTES_MAX: usize = 128 << 20;
-
 /// How long a component may go without a call before its ready instances are halved in number.
 const IDLE_NS: u64 = 10_000_000_000;
-
-/// Calls in a row that outlived their slice before a tool's calls start on a worker at once.
-const STRIKES: u8 = 3;
-
-/// One in this many calls of such a tool starts on the shard again, to see whether it still is slow.
-const PROBE_EVERY: u32 = 32;
 
 /// How long an instance that is made ahead may take to start, once it turned out not to be quick.
 const START_DEADLINE: Duration = Duration::from_secs(10);
@@ -81,57 +75,6 @@ pub struct InstancePool {
     ready_count: usize,
     scratch: Vec<u8>,
     stats: PoolStats,
-}
-
-/// One component's instances.
-struct Shelf {
-    /// Kept alive from here, so that a refill counts no reference that all shards share.
-    component: Arc<Component>,
-    ready: Vec<Lease>,
-    target: usize,
-    /// What its memory allows; see [`READY_MEMORY_BYTES_MAX`].
-    ready_max: usize,
-    /// Instances taken since the last maintenance.
-    taken: usize,
-    /// Clock reading of the last call.
-    used_at: u64,
-    /// Whether instances can be made on this thread.
-    refills: bool,
-    /// Whether the catalogue in force has the component. One that it has not is let go once its last call is a while ago.
-    followed: bool,
-    tools: Vec<Pace>,
-}
-
-/// Whether a tool's calls tend to outlive their slice.
-#[derive(Clone, Copy, Default)]
-struct Pace {
-    strikes: u8,
-    calls: u32,
-}
-
-impl Pace {
-    fn starts_here(&mut self) -> bool {
-        if self.strikes < STRIKES {
-            return true;
-        }
-        self.calls = self.calls.wrapping_add(1);
-        self.calls.is_multiple_of(PROBE_EVERY)
-    }
-
-    fn note(&mut self, slow: bool) {
-        self.strikes = if slow {
-            self.strikes.saturating_add(1)
-        } else {
-            0
-        };
-    }
-}
-
-/// How a call on this thread ended.
-enum Ended {
-    Here(Result<CallOutcome, Failure>),
-    /// Its slice was over before it was.
-    SliceOver,
 }
 
 impl InstancePool {
@@ -198,10 +141,17 @@ impl InstancePool {
         let now = self.clock.raw();
         let shelf = self.shelf(component);
         shelf.used_at = now;
-        let starts_here = component.starts_quickly() && shelf.tools[tool_index].starts_here();
-        if component.has_imports() {
-            return self.call_on_fiber(component, tool_index, arguments, call, out, starts_here);
+        if component.runs_on_fibers() {
+            let caller = component
+                .is_host_aware()
+                .then(|| Arc::new(Caller::silent("tools/call", Revision::MODERN)));
+            let job = Job::Function {
+                tool_index,
+                arguments: arguments.to_vec(),
+            };
+            return self.call_on_fiber(component, job, caller, call, out);
         }
+        let starts_here = component.starts_quickly() && shelf.tools[tool_index].starts_here();
         let mut timings = CallTimings::default();
         if starts_here {
             let start = out.len();
@@ -215,11 +165,35 @@ impl InstancePool {
                     failure.outcome
                 });
                 self.stats.calls_refused += u64::from(outcome == CallOutcome::Overloaded);
-                return Started::Done(CallReport { outcome, timings });
+                return Started::Done(CallReport::new(outcome, timings));
             }
         }
         // Nothing it imports, nothing it can have changed: it starts again where it disturbs nobody.
         self.call_elsewhere(component, tool_index, arguments, call, out)
+    }
+
+    /// An outbox for the call with this ticket: what is put there is signalled in this pool's mailbox.
+    pub fn outbox(&self, ticket: u64) -> Arc<Outbox> {
+        Outbox::new(ticket, &self.mailbox, &self.limits)
+    }
+
+    /// Asks a host-aware component for something. It either ends here, or goes on elsewhere.
+    ///
+    /// Shape: what is appended to `out` are the members of the method's result, without the braces, or those of an error:
+    /// see [`CallOutcome`].
+    pub fn invoke(
+        &mut self,
+        component: &Arc<Component>,
+        job: Job,
+        caller: Arc<Caller>,
+        call: CallContext,
+        out: &mut Vec<u8>,
+    ) -> Started {
+        self.mailbox.forget_ended();
+        self.beat.enter();
+        let started = self.call_on_fiber(component, job, Some(caller), call, out);
+        self.beat.leave();
+        started
     }
 
     /// Makes ready what calls will need and disposes of what they used: at most `budget` instances, and at most a third of a
@@ -266,156 +240,6 @@ impl InstancePool {
             .or_insert_with(|| Shelf::new(component))
     }
 
-    fn call_here(
-        &mut self,
-        component: &Arc<Component>,
-        tool_index: usize,
-        arguments: &[u8],
-        timings: &mut CallTimings,
-        out: &mut Vec<u8>,
-    ) -> Ended {
-        let tool = component.tool(tool_index);
-        match tool.plan().text() {
-            Some(text) => {
-                let mut scratch = std::mem::take(&mut self.scratch);
-                let ended = self.call_text(
-                    component,
-                    tool_index,
-                    text,
-                    arguments,
-                    &mut scratch,
-                    timings,
-                    out,
-                );
-                self.scratch = scratch;
-                ended
-            }
-            None => self.call_values(component, tool_index, arguments, timings, out),
-        }
-    }
-
-    fn call_text(
-        &mut self,
-        component: &Arc<Component>,
-        tool_index: usize,
-        text: Text,
-        arguments: &[u8],
-        scratch: &mut Vec<u8>,
-        timings: &mut CallTimings,
-        out: &mut Vec<u8>,
-    ) -> Ended {
-        let tool = component.tool(tool_index);
-        let (clock, limits) = (self.clock.clone(), Arc::clone(&self.limits));
-        let started = clock.raw();
-        let params = match tool
-            .plan()
-            .decode_text(arguments, limits.json_depth_max, scratch)
-        {
-            Ok(params) => params,
-            Err(error) => {
-                return Ended::Here(Err(Failure::new(
-                    CallOutcome::BadArguments,
-                    error.to_string(),
-                )));
-            }
-        };
-        let decoded = clock.raw();
-        let (mut lease, function) = match self.take(component, tool_index) {
-            Ok(taken) => taken,
-            Err(ended) => return ended,
-        };
-        let ready = clock.raw();
-        let answer = call_typed(function, &mut lease.store, text, &params);
-        let executed = clock.raw();
-        let ended = match answer {
-            Ok(answer) => {
-                let answer = answer.as_deref().map_err(AsRef::as_ref);
-                let written = wit::write_text_answer(
-                    out,
-                    text.result,
-                    answer,
-                    limits.output_bytes_max,
-                    scratch,
-                );
-                Ended::Here(written.map_err(|_| Failure::output(&limits)))
-            }
-            Err(error) => ended_by(&error, &lease, &limits),
-        };
-        timings.lookup_ns = clock.delta_as_nanos(started, decoded);
-        timings.instantiate_ns = clock.delta_as_nanos(decoded, ready);
-        timings.execute_ns = clock.delta_as_nanos(ready, executed);
-        timings.encode_ns = clock.delta_as_nanos(executed, clock.raw());
-        self.put_used(lease);
-        ended
-    }
-
-    fn call_values(
-        &mut self,
-        component: &Arc<Component>,
-        tool_index: usize,
-        arguments: &[u8],
-        timings: &mut CallTimings,
-        out: &mut Vec<u8>,
-    ) -> Ended {
-        let tool = component.tool(tool_index);
-        let (clock, limits) = (self.clock.clone(), Arc::clone(&self.limits));
-        let started = clock.raw();
-        let params = match tool.plan().decode(arguments, limits.json_depth_max) {
-            Ok(params) => params,
-            Err(error) => {
-                return Ended::Here(Err(Failure::new(
-                    CallOutcome::BadArguments,
-                    error.to_string(),
-                )));
-            }
-        };
-        let decoded = clock.raw();
-        let (mut lease, function) = match self.take(component, tool_index) {
-            Ok(taken) => taken,
-            Err(ended) => return ended,
-        };
-        let ready = clock.raw();
-        let mut results = [Val::Bool(false)];
-        let count = usize::from(tool.plan().has_result());
-        let called = function.call(&mut lease.store, &params, &mut results[..count]);
-        let executed = clock.raw();
-        let ended = match called {
-            Ok(()) => {
-                let answer = tool.plan().answer(results[..count].first());
-                let written = wit::write_answer(out, &answer, limits.output_bytes_max);
-                Ended::Here(written.map_err(|_| Failure::output(&limits)))
-            }
-            Err(error) => ended_by(&error, &lease, &limits),
-        };
-        timings.lookup_ns = clock.delta_as_nanos(started, decoded);
-        timings.instantiate_ns = clock.delta_as_nanos(decoded, ready);
-        timings.execute_ns = clock.delta_as_nanos(ready, executed);
-        timings.encode_ns = clock.delta_as_nanos(executed, clock.raw());
-        self.put_used(lease);
-        ended
-    }
-
-    /// An instance for one call of this tool, with a slice to spend.
-    fn take(
-        &mut self,
-        component: &Arc<Component>,
-        tool_index: usize,
-    ) -> Result<(Lease, Func), Ended> {
-        let mut lease = match self.take_ready(component) {
-            Some(lease) => lease,
-            None => self.instantiate(component)?,
-        };
-        lease.store.set_epoch_deadline(SHARD_SLICE_TICKS);
-        let export = component.at(self.place).export(tool_index);
-        match lease.instance.get_func(&mut lease.store, export) {
-            Some(function) => Ok((lease, function)),
-            None => Err(Ended::Here(Err(Failure::new(
-                CallOutcome::Trap,
-                "the tool failed: the component does not export what it declared",
-            )))),
-        }
-    }
-
     fn take_ready(&mut self, component: &Arc<Component>) -> Option<Lease> {
         let shelf = self.shelf(component);
         let lease = shelf.ready.pop();
@@ -429,33 +253,6 @@ impl InstancePool {
             self.stats.calls_fresh += 1;
         }
         lease
-    }
-
-    fn instantiate(&mut self, component: &Arc<Component>) -> Result<Lease, Ended> {
-        for retry in [true, false] {
-            let mut store = worker::store(component, self.place, &self.limits);
-            let error = match component.at(self.place).pre().instantiate(&mut store) {
-                Ok(instance) => return Ok(Lease { store, instance }),
-                Err(error) => error,
-            };
-            if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
-                return Err(Ended::SliceOver);
-            }
-            if !error.is::<PoolConcurrencyLimitError>() {
-                let refused = store.data().limiter.refused();
-                return Err(Ended::Here(Err(Failure::from_runtime(
-                    &error,
-                    refused,
-                    &self.limits,
-                ))));
-            }
-            if retry {
-                self.give_up_idle(component.id());
-            }
-        }
-        Err(Ended::Here(Err(Failure::overloaded(
-            "all component instances are in use (limits.instance_count_max)",
-        ))))
     }
 
     /// Frees every instance of this shard that serves nobody, but for one component's.
@@ -479,107 +276,6 @@ impl InstancePool {
         if self.used.len() < self.used_max {
             self.used.push(lease);
         }
-    }
-
-    fn call_on_fiber(
-        &mut self,
-        component: &Arc<Component>,
-        tool_index: usize,
-        arguments: &[u8],
-        call: CallContext,
-        out: &mut Vec<u8>,
-        starts_here: bool,
-    ) -> Started {
-        let lease = self.take_ready(component);
-        let work = self.work(component, tool_index, arguments, call, lease);
-        let control = Arc::clone(&work.control);
-        let mut driven: worker::Driven = Box::pin(worker::run(work, self.clock.clone()));
-        if starts_here {
-            // Timers and blocking operations that the guest starts belong to the workers: the call may go on there.
-            let _entered = self.runtime.workers().enter();
-            let polled = driven
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()));
-            self.shelf(component).tools[tool_index].note(polled.is_pending());
-            if let Poll::Ready((members, report)) = polled {
-                out.extend_from_slice(&members);
-                return Started::Done(report);
-            }
-        }
-        self.send_elsewhere(driven, control, call, out, starts_here)
-    }
-
-    fn call_elsewhere(
-        &mut self,
-        component: &Arc<Component>,
-        tool_index: usize,
-        arguments: &[u8],
-        call: CallContext,
-        out: &mut Vec<u8>,
-    ) -> Started {
-        let work = self.work(component, tool_index, arguments, call, None);
-        let control = Arc::clone(&work.control);
-        let driven = Box::pin(worker::run(work, self.clock.clone()));
-        self.send_elsewhere(driven, control, call, out, false)
-    }
-
-    fn work(
-        &self,
-        component: &Arc<Component>,
-        tool_index: usize,
-        arguments: &[u8],
-        call: CallContext,
-        lease: Option<Lease>,
-    ) -> Work {
-        Work {
-            component: Arc::clone(component),
-            place: self.place,
-            tool_index,
-            arguments: arguments.to_vec(),
-            control: Control::new(call.deadline),
-            limits: Arc::clone(&self.limits),
-            traffic: Arc::clone(&self.runtime.traffic),
-            lease,
-        }
-    }
-
-    fn send_elsewhere(
-        &mut self,
-        driven: worker::Driven,
-        control: Arc<Control>,
-        call: CallContext,
-        out: &mut Vec<u8>,
-        has_begun: bool,
-    ) -> Started {
-        let (workers, traffic) = (self.runtime.workers(), &self.runtime.traffic);
-        let Some(permit) = traffic.permit() else {
-            if has_begun {
-                // It must not be dropped half way: it is told to stop, and ends unheard within a tick or two.
-                control.cancel();
-                worker::finish_unheard(workers, traffic, async move {
-                    driven.await;
-                });
-            }
-            self.stats.calls_refused += 1;
-            let failure = Failure::overloaded(
-                "all workers are busy and their queue is full (limits.worker_queue_max)",
-            );
-            failure.write(out);
-            return Started::Done(CallReport {
-                outcome: failure.outcome,
-                timings: CallTimings::default(),
-            });
-        };
-        self.stats.calls_moved += 1;
-        worker::finish_elsewhere(
-            workers,
-            traffic,
-            driven,
-            Arc::clone(&self.mailbox),
-            call.ticket,
-            permit,
-        );
-        Started::Moved(CancelHandle { control })
     }
 
     /// Adapts each component's number of ready instances to the demand since the last time.
@@ -631,7 +327,7 @@ impl InstancePool {
             // It is not quick after all, or there is no slot: its calls make their own.
             None => {
                 shelf.target = shelf.ready.len();
-                shelf.refills = shelf.component.starts_quickly();
+                shelf.refills = shelf.refills && shelf.component.starts_quickly();
             }
         }
         true
@@ -652,37 +348,6 @@ impl fmt::Debug for InstancePool {
     }
 }
 
-impl Shelf {
-    fn new(component: &Arc<Component>) -> Self {
-        Self {
-            component: Arc::clone(component),
-            ready: Vec::new(),
-            target: 1,
-            ready_max: READY_MEMORY_BYTES_MAX / component.initial_memory_bytes().max(1),
-            taken: 0,
-            used_at: 0,
-            refills: component.starts_quickly(),
-            followed: false,
-            tools: vec![Pace::default(); component.tools().len()],
-        }
-    }
-
-    fn wants_more(&self) -> bool {
-        self.refills && self.ready.len() < self.target
-    }
-
-    fn lack(&self) -> usize {
-        self.target.saturating_sub(self.ready.len())
-    }
-}
-
-fn ended_by(error: &wasmtime::Error, lease: &Lease, limits: &Limits) -> Ended {
-    if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
-        return Ended::SliceOver;
-    }
-    Ended::Here(Err(worker::failure(error, lease, limits)))
-}
-
 /// Makes an instance ahead of its call.
 fn make(
     runtime: &Runtime,
@@ -691,7 +356,7 @@ fn make(
     component: &Arc<Component>,
 ) -> Option<Lease> {
     if !component.has_imports() {
-        let mut store = worker::store(component, place, limits);
+        let mut store = store::store(component, place, limits);
         let instance = component.at(place).pre().instantiate(&mut store).ok()?;
         return Some(Lease { store, instance });
     }
@@ -714,76 +379,10 @@ fn make(
         Poll::Ready(lease) => lease,
         Poll::Pending => {
             drop(entered);
-            worker::finish_unheard(runtime.workers(), &runtime.traffic, async move {
+            delivery::finish_unheard(runtime.workers(), &runtime.traffic, async move {
                 starting.await;
             });
             None
         }
-    }
-}
-
-type TextAnswer = Result<String, String>;
-
-fn call_typed(
-    function: Func,
-    store: &mut Store<State>,
-    text: Text,
-    params: &[&str],
-) -> wasmtime::Result<TextAnswer> {
-    match *params {
-        [] => call_with(function, store, text.result, ()),
-        _ if text.param_count == 0 => call_with(function, store, text.result, ()),
-        [first, ..] if text.param_count == 1 => call_with(function, store, text.result, (first,)),
-        [first, second, ..] if text.param_count == 2 => {
-            call_with(function, store, text.result, (first, second))
-        }
-        [first, second, third] => call_with(function, store, text.result, (first, second, third)),
-        _ => Err(wasmtime::Error::msg("a text plan with too many parameters")),
-    }
-}
-
-fn call_with<P>(
-    function: Func,
-    store: &mut Store<State>,
-    result: TextResult,
-    params: P,
-) -> wasmtime::Result<TextAnswer>
-where
-    P: ComponentNamedList + Lower,
-{
-    match result {
-        TextResult::Plain => {
-            let (answer,) = function
-                .typed::<P, (String,)>(&*store)?
-                .call(store, params)?;
-            Ok(Ok(answer))
-        }
-        TextResult::Fallible => {
-            let (answer,) = function
-                .typed::<P, (Result<String, String>,)>(&*store)?
-                .call(store, params)?;
-            Ok(answer)
-        }
-    }
-}
-
-/// Component ids are consecutive numbers: they are their own hash.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        // The table takes its bucket from the low bits and its tag from the high ones.
-        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

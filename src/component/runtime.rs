@@ -8,13 +8,20 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
+use crate::mcp::SessionId;
 use crate::ring::step_back;
 
 use super::cache::Cache;
+use super::call::{CancelHandle, Control, Ending, Overloaded};
+use super::delivery::{Receiver, finish_elsewhere};
 use super::engine::{EngineChoice, Engines, Ticker};
+use super::host::{Announcement, Announcer, Asks, Caller, Exchange, Job};
+use super::live::LiveSet;
+use super::load::{Component, LoadError};
 use super::mailbox::Mailbox;
 use super::pool::InstancePool;
-use super::worker::Traffic;
+use super::traffic::Traffic;
+use super::worker::{self, Work};
 
 /// How long a runtime that is dropped waits for calls on workers to stop. They are told to, and look each tick.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -63,6 +70,10 @@ pub struct Runtime {
     pub(super) pool_count: AtomicUsize,
     /// Pools made since the start: each takes the next place.
     pub(super) pools_made: AtomicUsize,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) live: Arc<LiveSet>,
+    /// Calls that no shard waits for go round the places.
+    detached: AtomicUsize,
     workers: Option<tokio::runtime::Runtime>,
     _ticker: Ticker,
 }
@@ -115,6 +126,12 @@ impl Runtime {
             component_ids: AtomicU64::new(0),
             pool_count: AtomicUsize::new(0),
             pools_made: AtomicUsize::new(0),
+            exchange: Arc::new(Exchange {
+                asks: Asks::new(limits.ask_count_max),
+                announcer: Announcer::default(),
+            }),
+            live: LiveSet::new(limits),
+            detached: AtomicUsize::new(0),
             workers: Some(workers),
             _ticker: ticker,
         }))
@@ -128,6 +145,73 @@ impl Runtime {
     /// An instance pool for one shard, whose moved calls report to `mailbox`.
     pub fn instance_pool(self: &Arc<Self>, mailbox: Arc<Mailbox>) -> InstancePool {
         InstancePool::new(Arc::clone(self), mailbox)
+    }
+
+    /// The open questions, for whoever receives their answers.
+    pub fn asks(&self) -> &Asks {
+        &self.exchange.asks
+    }
+
+    /// Who is told, with the component's id, what components announce. Called from any thread, and must not block. To be set once.
+    pub fn set_announcer(&self, listener: impl Fn(u64, Announcement) + Send + Sync + 'static) {
+        self.exchange.announcer.set(listener);
+    }
+
+    /// Asks the component for its lists anew. Blocks: never on a shard.
+    ///
+    /// Errors: the component fails, or lists too much; then what it listed before stays in force.
+    pub fn relist(&self, component: &Arc<Component>) -> Result<(), LoadError> {
+        self.list(component)
+    }
+
+    /// Runs a job that no shard waits for: on the workers, with its end handed to `done`, on whatever thread it comes to be.
+    ///
+    /// Errors: as many calls are away from their shards as may be.
+    pub fn run_detached(
+        &self,
+        component: &Arc<Component>,
+        job: Job,
+        caller: Arc<Caller>,
+        deadline: Instant,
+        done: Box<dyn FnOnce(Ending) + Send>,
+    ) -> Result<CancelHandle, Overloaded> {
+        let permit = self.traffic.permit().ok_or(Overloaded)?;
+        let place = self.detached.fetch_add(1, Ordering::Relaxed);
+        let is_tool = job.is_tool();
+        let live = self
+            .live
+            .find(component, Some(&caller), self.workers())
+            .map_err(|_| Overloaded)?;
+        let control = Control::new(deadline);
+        let work = Work {
+            component: Arc::clone(component),
+            place,
+            job,
+            caller: component.is_host_aware().then_some(caller),
+            control: Arc::clone(&control),
+            limits: Arc::clone(&self.limits),
+            traffic: Arc::clone(&self.traffic),
+            exchange: Arc::clone(&self.exchange),
+            lease: None,
+            live,
+        };
+        let driven = Box::pin(worker::run(work, self.clock.clone()));
+        let receiver = Receiver::Task(done);
+        finish_elsewhere(
+            self.workers(),
+            &self.traffic,
+            driven,
+            is_tool,
+            receiver,
+            permit,
+        );
+        Ok(CancelHandle { control })
+    }
+
+    /// A session ended: drops what lived for it.
+    pub fn end_session(&self, session: SessionId) {
+        self.exchange.asks.end_session(session);
+        self.live.end_session(session);
     }
 
     /// The bounds in force.

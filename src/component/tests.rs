@@ -12,8 +12,12 @@ use crate::limits::Limits;
 
 mod clock;
 mod guests;
+mod host;
+pub(crate) mod hosted;
 mod hostile;
 mod lifecycle;
+mod living;
+mod offers;
 mod values;
 
 /// A runtime with one shard's pool, as a test drives it.
@@ -68,6 +72,7 @@ impl Bench {
             .call(component, 0, Some(arguments.as_bytes()), call, &mut out)
         {
             Started::Done(report) => (report.outcome, object(&out)),
+            Started::Asked(asked, _) => panic!("{asked:?}"),
             Started::Moved(_) => {
                 assert!(out.is_empty(), "a call that moved has written nothing");
                 let finished = self.finished();

@@ -7,6 +7,7 @@ use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component as Compiled, ComponentExportIndex};
 
+use super::host;
 use super::wit::{FunctionPlan, names};
 
 /// One exported function, as a tool.
@@ -101,6 +102,8 @@ impl Search<'_> {
             path.push(name.to_owned());
             match item {
                 ComponentItem::ComponentFunc(function) => self.function(path, &function),
+                // Those are asked for, and not called by their names.
+                ComponentItem::ComponentInstance(_) if name.starts_with(host::PACKAGE) => {}
                 ComponentItem::ComponentInstance(instance) => {
                     let engine = self.engine;
                     let inner: Vec<_> = instance

@@ -22,7 +22,7 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use crate::limits::{Limits, PRINT_FLOOD_FACTOR};
 
 use super::call::Stop;
-use super::worker::State;
+use super::store::State;
 
 /// Bytes a guest may hand to one write before the stream makes it come again.
 const WRITE_BYTES_MAX: usize = 64 << 10;
@@ -37,6 +37,7 @@ const POLL_INTERFACE: &str = "wasi:io/poll@0.2.12";
 pub(crate) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
+    printed: Arc<AtomicUsize>,
 }
 
 impl Wasi {
@@ -62,7 +63,13 @@ impl Wasi {
         Box::new(Self {
             ctx: builder.build(),
             table,
+            printed,
         })
+    }
+
+    /// What an instance may print is bounded by the call.
+    pub(crate) fn begin_call(&mut self) {
+        self.printed.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn view(&mut self) -> WasiCtxView<'_> {

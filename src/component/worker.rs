@@ -5,250 +5,87 @@
 //! guest goes to the back of the queue each millisecond.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use wasmtime::component::{ComponentExportIndex, Instance, Val};
-use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
-use wasmtime_wasi::{WasiCtxView, WasiView};
+use tokio::sync::MutexGuard;
+use wasmtime::PoolConcurrencyLimitError;
+use wasmtime::component::Val;
 
-use crate::limits::{Limits, SHARD_SLICE_TICKS};
+use crate::limits::Limits;
 
-use super::call::{CallOutcome, CallReport, CallTimings, Control, Failure, Stop};
-use super::limits::Limiter;
+use super::call::{CallOutcome, CallReport, CallTimings, Control, End, Ending, Failure};
+use super::host::{Answered, Caller, Conversation, Definitions, Exchange, Job, Opening, Service};
+use super::live::{LOST, Live};
 use super::load::Component;
-use super::mailbox::{Finished, Mailbox};
-use super::pulse::{Look, Pulse};
-use super::tool::Tool;
-use super::wasi::Wasi;
+use super::store::{Lease, attend, store};
+use super::traffic::Traffic;
 use super::wit;
 
 /// How often a call on a worker looks for an instance slot, and how long it waits between.
 const SLOT_ATTEMPTS: usize = 5;
 const SLOT_PAUSE: Duration = Duration::from_millis(2);
 
-/// What a store carries.
-pub(crate) struct State {
-    pub(crate) limiter: Limiter,
-    control: Option<Arc<Control>>,
-    /// With the control: only stores on fibers have them.
-    traffic: Option<Arc<Traffic>>,
-    wasi: Option<Box<Wasi>>,
-}
+/// Why a call on a living instance cannot end with questions: the end of a run is the end of its instance.
+const LIVES_ON: &str =
+    "its answers would need this call to end, and the component's instance lives on";
 
-impl State {
-    /// Completes when the call that this store serves must stop.
-    pub(crate) fn stopped(&self) -> impl Future<Output = Stop> + Send + use<> {
-        let attended = self.control.clone().zip(self.traffic.clone());
-        async move {
-            let Some((control, traffic)) = attended else {
-                return std::future::pending().await;
-            };
-            tokio::select! {
-                stop = control.stopped() => stop,
-                () = traffic.stopped() => Stop::Cancelled,
-            }
-        }
-    }
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        // Only the linker of components with imports leads here, and their stores are made with a context.
-        self.wasi
-            .as_mut()
-            .expect("the store of a component with imports has a WASI context")
-            .view()
-    }
-}
-
-/// One instance, for one call.
-pub(crate) struct Lease {
-    pub(crate) store: Store<State>,
-    pub(crate) instance: Instance,
-}
-
-/// What the shards and the workers share about calls that are away from their shard.
-#[derive(Debug)]
-pub(crate) struct Traffic {
-    away: AtomicUsize,
-    away_max: usize,
-    running: AtomicUsize,
-    stopping: AtomicBool,
-    stop: Notify,
-    pulse: Arc<Pulse>,
-}
-
-impl Traffic {
-    pub(crate) fn new(away_max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            away: AtomicUsize::new(0),
-            away_max,
-            running: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
-            stop: Notify::new(),
-            pulse: Arc::default(),
-        })
-    }
-
-    /// Tells every call to stop; none can start after this.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        self.stop.notify_waiters();
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    async fn stopped(&self) {
-        let stop = self.stop.notified();
-        tokio::pin!(stop);
-        stop.as_mut().enable();
-        if !self.is_stopping() {
-            stop.await;
-        }
-    }
-
-    /// What keeps the epoch clock going.
-    pub(crate) fn pulse(&self) -> &Arc<Pulse> {
-        &self.pulse
-    }
-
-    /// Whether a guest runs anywhere, or has run on a shard since the last look.
-    pub(crate) fn may_run_guests(&self, last: &mut Look) -> bool {
-        // In this order: a call that leaves its shard is counted here before its shard's beat ends.
-        self.pulse.has_beaten(last) || self.running.load(Ordering::SeqCst) > 0
-    }
-
-    /// Counts one task on the workers until the guard is dropped. The epoch clock runs as long.
-    pub(crate) fn enter(self: &Arc<Self>) -> Running {
-        self.running.fetch_add(1, Ordering::SeqCst);
-        self.pulse.wake();
-        Running {
-            traffic: Arc::clone(self),
-        }
-    }
-
-    pub(crate) fn running(&self) -> usize {
-        self.running.load(Ordering::Acquire)
-    }
-
-    /// A place for one call away from its shard, or nothing when all are taken.
-    pub(crate) fn permit(self: &Arc<Self>) -> Option<Permit> {
-        if self.away.fetch_add(1, Ordering::AcqRel) < self.away_max {
-            return Some(Permit {
-                traffic: Arc::clone(self),
-            });
-        }
-        self.away.fetch_sub(1, Ordering::AcqRel);
-        None
-    }
-
-    pub(crate) fn away(&self) -> usize {
-        self.away.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn away_max(&self) -> usize {
-        self.away_max
-    }
-}
-
-/// One place; given back on drop.
-#[derive(Debug)]
-pub(crate) struct Permit {
-    traffic: Arc<Traffic>,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.traffic.away.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// One task on the workers.
-#[derive(Debug)]
-pub(crate) struct Running {
-    traffic: Arc<Traffic>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.traffic.running.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// A store for one instance of this component, not yet instantiated. Its epoch deadline is one slice.
-pub(crate) fn store(component: &Component, place: usize, limits: &Limits) -> Store<State> {
-    let wasi = component
-        .has_imports()
-        .then(|| Wasi::new(component.name_shared(), limits));
-    let state = State {
-        limiter: Limiter::new(limits),
-        control: None,
-        traffic: None,
-        wasi,
-    };
-    let mut store = Store::new(component.at(place).engine(), state);
-    store.limiter(|state| &mut state.limiter);
-    store.set_hostcall_fuel(limits.hostcall_bytes_max);
-    store.set_max_component_handles(limits.handle_count_max);
-    store.set_epoch_deadline(SHARD_SLICE_TICKS);
-    store
-}
-
-/// Makes the store yield at each tick, and trap when its call must end.
-pub(crate) fn attend(store: &mut Store<State>, control: &Arc<Control>, traffic: &Arc<Traffic>) {
-    let state = store.data_mut();
-    state.control = Some(Arc::clone(control));
-    state.traffic = Some(Arc::clone(traffic));
-    store.epoch_deadline_callback(|context| {
-        let state = context.data();
-        if state
-            .traffic
-            .as_ref()
-            .is_some_and(|traffic| traffic.is_stopping())
-        {
-            return Err(wasmtime::Error::new(Stop::Cancelled));
-        }
-        match &state.control {
-            Some(control) => control.verdict().map_err(wasmtime::Error::new)?,
-            None => return Ok(UpdateDeadline::Interrupt),
-        }
-        Ok(UpdateDeadline::Yield(1))
-    });
-    store.set_epoch_deadline(SHARD_SLICE_TICKS);
-}
+/// Why a request cannot be answered with questions.
+const MAY_NOT_ASK: &str = "a request of this method cannot be answered with questions";
 
 /// What a call on a fiber needs; all of it owned, because the call may change threads.
 pub(crate) struct Work {
     pub(crate) component: Arc<Component>,
     /// The place of the shard that the call came to.
     pub(crate) place: usize,
-    pub(crate) tool_index: usize,
-    /// The text of the arguments.
-    pub(crate) arguments: Vec<u8>,
+    pub(crate) job: Job,
+    /// Who calls, for a component that has to do with that.
+    pub(crate) caller: Option<Arc<Caller>>,
     pub(crate) control: Arc<Control>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) exchange: Arc<Exchange>,
     /// An instance that was ready; one is made if there is none.
     pub(crate) lease: Option<Lease>,
+    /// The living instance that serves the call.
+    pub(crate) live: Option<Arc<Live>>,
 }
 
-/// Runs the call to its end. The instance is gone when this returns.
-pub(crate) async fn run(work: Work, clock: quanta::Clock) -> (Vec<u8>, CallReport) {
+/// Runs the call to its end. Its instance is gone, or at rest, when this returns.
+pub(crate) async fn run(work: Work, clock: quanta::Clock) -> Ending {
     let mut out = Vec::new();
     let mut timings = CallTimings::default();
-    let outcome = match drive(work, &clock, &mut timings, &mut out).await {
-        Ok(outcome) => outcome,
-        Err(failure) => {
+    let (is_tool, limits) = (work.job.is_tool(), Arc::clone(&work.limits));
+    let outbox = work
+        .caller
+        .as_ref()
+        .and_then(|caller| caller.outbox.clone());
+    let ended = drive(work, &clock, &mut timings, &mut out).await;
+    if let Some(outbox) = outbox {
+        outbox.end();
+    }
+    match ended {
+        Ok(Answered {
+            outcome,
+            meta_bytes,
+        }) => Ending {
+            members: out,
+            report: CallReport {
+                outcome,
+                timings,
+                meta_bytes,
+            },
+            asked: None,
+        },
+        Err(end) => {
             out.clear();
-            failure.write(&mut out);
-            failure.outcome
+            let (outcome, asked) = end.close(is_tool, limits.output_bytes_max, &mut out);
+            Ending {
+                members: out,
+                report: CallReport::new(outcome, timings),
+                asked,
+            }
         }
-    };
-    (out, CallReport { outcome, timings })
+    }
 }
 
 async fn drive(
@@ -256,49 +93,202 @@ async fn drive(
     clock: &quanta::Clock,
     timings: &mut CallTimings,
     out: &mut Vec<u8>,
-) -> Result<CallOutcome, Failure> {
+) -> Result<Answered, End> {
     let Work {
         component,
         place,
-        tool_index,
-        arguments,
+        job,
+        caller,
         control,
         limits,
         traffic,
+        exchange,
         lease,
+        live,
     } = work;
     let started = clock.raw();
-    let tool = component.tool(tool_index);
-    let params = tool
-        .plan()
-        .decode(&arguments, limits.json_depth_max)
-        .map_err(|error| Failure::new(CallOutcome::BadArguments, error.to_string()))?;
-    drop(arguments);
+    let params = decode(&component, &job, &limits)?;
     let decoded = clock.raw();
     timings.lookup_ns = clock.delta_as_nanos(started, decoded);
     control
         .verdict()
         .map_err(|stop| Failure::from_runtime(&wasmtime::Error::new(stop), None, &limits))?;
-    let mut lease = match lease {
-        Some(lease) => lease,
-        None => instantiate(&component, place, &limits, &traffic, &control).await?,
+    let bounds = Bounds {
+        control: &control,
+        limits: &limits,
+        traffic: &traffic,
     };
-    attend(&mut lease.store, &control, &traffic);
+    let place = live.as_ref().map_or(place, |live| live.place);
+    let mut held = Held::take(&component, place, live.as_deref(), lease, &bounds).await?;
+    if let Some(caller) = &caller {
+        let never_ends = match live.is_some() {
+            true => Some(LIVES_ON),
+            false => (!job.may_ask_by_ending()).then_some(MAY_NOT_ASK),
+        };
+        held.open(Opening {
+            caller: Arc::clone(caller),
+            exchange,
+            limits: Arc::clone(&limits),
+            control: Arc::clone(&control),
+            traffic: Arc::clone(&traffic),
+            component_id: component.id(),
+            never_ends,
+            is_listing: false,
+        });
+    }
     let ready = clock.raw();
     timings.instantiate_ns = clock.delta_as_nanos(decoded, ready);
-    let export = component.at(place).export(tool_index);
-    let answer = call(&mut lease, export, tool, &params)
-        .await
-        .map_err(|error| failure(&error, &lease, &limits))?;
+    let lease = &mut held.lease;
+    let done = match (&job, params, &caller) {
+        (Job::Function { tool_index, .. }, Some(params), _) => {
+            let called = call(lease, &component, place, *tool_index, &params).await;
+            called.map(|value| Ok(Done::Value(*tool_index, value)))
+        }
+        (job, _, Some(caller)) => {
+            let service = Service {
+                exports: component.at(place).exports(),
+                component: &component,
+                caller,
+                limits: &limits,
+            };
+            let answered = service.run(lease, job, out).await;
+            answered.map(|answered| answered.map(Done::Answered))
+        }
+        _ => Ok(Err(Failure::new(
+            CallOutcome::Trap,
+            "the call has no caller",
+        )
+        .into())),
+    };
     let executed = clock.raw();
     timings.execute_ns = clock.delta_as_nanos(ready, executed);
-    // The instance goes back to its pool before the caller hears of the end.
-    drop(lease);
-    let answer = tool.plan().answer(answer.as_ref());
-    let outcome = wit::write_answer(out, &answer, limits.output_bytes_max)
-        .map_err(|_| Failure::output(&limits))?;
+    let done = match done {
+        Ok(done) => {
+            // The instance goes back to its pool, or to its next caller, before this one hears of the end.
+            held.let_go();
+            done?
+        }
+        Err(error) => return Err(end(&error, held.lease, live.is_some(), &limits)),
+    };
+    let answered = done.write(&component, &limits, out)?;
     timings.encode_ns = clock.delta_as_nanos(executed, clock.raw());
-    Ok(outcome)
+    Ok(answered)
+}
+
+/// What bounds a call.
+struct Bounds<'c> {
+    control: &'c Arc<Control>,
+    limits: &'c Limits,
+    traffic: &'c Arc<Traffic>,
+}
+
+/// An instance for one call: its own, or a living one in its turn.
+struct Held<'l> {
+    lease: Lease,
+    turn: Option<(&'l Live, MutexGuard<'l, Option<Lease>>)>,
+}
+
+impl<'l> Held<'l> {
+    /// Waits for the turn, and makes the instance where there is none.
+    async fn take(
+        component: &Component,
+        place: usize,
+        live: Option<&'l Live>,
+        ready: Option<Lease>,
+        bounds: &Bounds<'_>,
+    ) -> Result<Self, Failure> {
+        let Bounds {
+            control,
+            limits,
+            traffic,
+        } = bounds;
+        let mut turn = match live {
+            Some(live) => Some((live, live.enter(control, traffic, limits).await?)),
+            None => None,
+        };
+        let living = turn.as_mut().and_then(|(_, lease)| lease.take());
+        let mut lease = match living.or(ready) {
+            Some(lease) => lease,
+            None => instantiate(component, place, limits, traffic, control).await?,
+        };
+        attend(&mut lease.store, control, traffic);
+        Ok(Self { lease, turn })
+    }
+
+    fn open(&mut self, opening: Opening) {
+        self.lease.store.data_mut().conversation = Some(Conversation::open(opening));
+    }
+
+    /// Gives a living instance back, with nothing left of the call; any other is gone.
+    fn let_go(self) {
+        let Self { mut lease, turn } = self;
+        if let Some((live, mut turn)) = turn {
+            lease.store.data_mut().rest();
+            *turn = Some(lease);
+            drop(turn);
+            live.leave();
+        }
+    }
+}
+
+/// What the guest gave.
+enum Done {
+    /// A plain function's value, to be written.
+    Value(usize, Option<Val>),
+    /// Members that are written.
+    Answered(Answered),
+}
+
+impl Done {
+    fn write(
+        self,
+        component: &Component,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+    ) -> Result<Answered, Failure> {
+        let (tool_index, value) = match self {
+            Self::Answered(answered) => return Ok(answered),
+            Self::Value(tool_index, value) => (tool_index, value),
+        };
+        let answer = component.tool(tool_index).plan().answer(value.as_ref());
+        let outcome = wit::write_answer(out, &answer, limits.output_bytes_max)
+            .map_err(|_| Failure::output(limits))?;
+        Ok(Answered {
+            outcome,
+            meta_bytes: 0,
+        })
+    }
+}
+
+/// A plain function's arguments as component values; none for other jobs.
+fn decode(component: &Component, job: &Job, limits: &Limits) -> Result<Option<Vec<Val>>, Failure> {
+    let Job::Function {
+        tool_index,
+        arguments,
+    } = job
+    else {
+        return Ok(None);
+    };
+    let arguments = match arguments.as_slice() {
+        b"null" => b"{}",
+        text => text,
+    };
+    let plan = component.tool(*tool_index).plan();
+    let decoded = plan.decode(arguments, limits.json_depth_max);
+    let params =
+        decoded.map_err(|error| Failure::new(CallOutcome::BadArguments, error.to_string()))?;
+    Ok(Some(params))
+}
+
+/// How a call ends whose guest trapped, by its own doing or because a host function ended it.
+fn end(error: &wasmtime::Error, mut lease: Lease, is_live: bool, limits: &Limits) -> End {
+    let conversation = lease.store.data_mut().conversation.as_mut();
+    let decided = conversation.and_then(|conversation| conversation.take_end());
+    let mut end = decided.unwrap_or_else(|| failure(error, &lease, limits).into());
+    if is_live && let End::Failure(failure) = &mut end {
+        failure.text.push_str(LOST);
+    }
+    end
 }
 
 pub(super) fn failure(error: &wasmtime::Error, lease: &Lease, limits: &Limits) -> Failure {
@@ -339,16 +329,18 @@ pub(crate) async fn instantiate(
 
 async fn call(
     lease: &mut Lease,
-    export: &ComponentExportIndex,
-    tool: &Tool,
+    component: &Component,
+    place: usize,
+    tool_index: usize,
     params: &[Val],
 ) -> wasmtime::Result<Option<Val>> {
+    let export = component.at(place).export(tool_index);
     let function = lease
         .instance
         .get_func(&mut lease.store, export)
         .ok_or_else(|| wasmtime::Error::msg("the component does not export what it declared"))?;
     let mut results = [Val::Bool(false)];
-    let count = usize::from(tool.plan().has_result());
+    let count = usize::from(component.tool(tool_index).plan().has_result());
     function
         .call_async(&mut lease.store, params, &mut results[..count])
         .await?;
@@ -356,80 +348,49 @@ async fn call(
     Ok((count == 1).then_some(result))
 }
 
-/// The promise that a call which left its shard is answered: if its task ends without an answer, by a defect, this gives one.
-pub(crate) struct Delivery {
-    mailbox: Arc<Mailbox>,
-    ticket: u64,
-    permit: Option<Permit>,
+/// What asking a component for its lists needs.
+pub(crate) struct Listing {
+    pub(crate) component: Arc<Component>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) caller: Arc<Caller>,
 }
 
-impl Delivery {
-    fn send(&mut self, members: Vec<u8>, report: CallReport) {
-        if let Some(permit) = self.permit.take() {
-            self.mailbox.deliver(Finished {
-                ticket: self.ticket,
-                members,
-                report,
-                _permit: permit,
-            });
-        }
-    }
-}
-
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        if self.permit.is_some() {
-            let mut members = Vec::new();
-            Failure::new(
-                CallOutcome::Trap,
-                "the call ended without an answer; this is a defect of margay",
-            )
-            .write(&mut members);
-            self.send(
-                members,
-                CallReport {
-                    outcome: CallOutcome::Trap,
-                    timings: CallTimings::default(),
-                },
-            );
-        }
-    }
-}
-
-/// A call being driven.
-pub(crate) type Driven = std::pin::Pin<Box<dyn Future<Output = (Vec<u8>, CallReport)> + Send>>;
-
-/// Lets the workers drive a call to its end, and its shard hear of it.
-pub(crate) fn finish_elsewhere(
-    workers: &tokio::runtime::Handle,
-    traffic: &Arc<Traffic>,
-    call: Driven,
-    mailbox: Arc<Mailbox>,
-    ticket: u64,
-    permit: Permit,
-) {
-    let running = traffic.enter();
-    let mut delivery = Delivery {
-        mailbox,
-        ticket,
-        permit: Some(permit),
+/// Asks a component for its lists: a living instance that serves everybody, or a new one.
+pub(crate) async fn list(listing: Listing) -> Result<Definitions, Failure> {
+    let Listing {
+        component,
+        control,
+        limits,
+        traffic,
+        exchange,
+        caller,
+    } = listing;
+    let live = component.singleton().map(AsRef::as_ref);
+    let place = live.map_or(0, |live: &Live| live.place);
+    let bounds = Bounds {
+        control: &control,
+        limits: &limits,
+        traffic: &traffic,
     };
-    workers.spawn(async move {
-        let _running = running;
-        let (members, report) = call.await;
-        delivery.send(members, report);
+    let mut held = Held::take(&component, place, live, None, &bounds).await?;
+    held.open(Opening {
+        caller,
+        exchange,
+        limits: Arc::clone(&limits),
+        control: Arc::clone(&control),
+        traffic: Arc::clone(&traffic),
+        component_id: component.id(),
+        never_ends: Some(MAY_NOT_ASK),
+        is_listing: true,
     });
-}
-
-/// Lets the workers drive a future to its end that nobody waits for.
-pub(crate) fn finish_unheard(
-    workers: &tokio::runtime::Handle,
-    traffic: &Arc<Traffic>,
-    future: impl Future<Output = ()> + Send + 'static,
-) {
-    let running = traffic.enter();
-    workers.spawn(async move {
-        let _running = running;
-        future.await;
-    });
+    let exports = component.at(place).exports();
+    let listed = exports
+        .list(&mut held.lease, component.name(), &limits)
+        .await
+        .map_err(|error| failure(&error, &held.lease, &limits))?;
+    held.let_go();
+    listed.map_err(|what| Failure::new(CallOutcome::Output, what))
 }

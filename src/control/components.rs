@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::component::{Component, Runtime, RuntimeOptions};
+use crate::component::{Component, ComponentOptions, Runtime, RuntimeOptions};
 use crate::error::Problem;
 
 use super::config::Config;
@@ -17,9 +17,21 @@ pub struct ComponentSet {
     stored: BTreeMap<String, Arc<Component>>,
     demo: Vec<Arc<Component>>,
     generation: u64,
+    list_page_max: usize,
+    options: BTreeMap<String, ComponentOptions>,
 }
 
 impl ComponentSet {
+    /// A set of these, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(named: Vec<Arc<Component>>) -> Self {
+        Self {
+            named,
+            list_page_max: 100,
+            ..Self::default()
+        }
+    }
+
     /// All of them: named ones first, as they were named, then the directory's by name.
     pub fn all(&self) -> Vec<Arc<Component>> {
         let given: Vec<_> = self
@@ -42,7 +54,8 @@ impl ComponentSet {
         let mut problems = change.damaged.clone();
         let mut failed = Vec::new();
         for (manifest, bytes) in &change.added {
-            match runtime.load(&manifest.name, bytes) {
+            let options = self.options_of(&manifest.name);
+            match runtime.load_with(&manifest.name, bytes, options) {
                 Ok(component) => {
                     self.stored.insert(manifest.name.clone(), component);
                     // What was only there for a first try does not come back in the life of this process.
@@ -68,10 +81,34 @@ impl ComponentSet {
         problems
     }
 
+    /// The component with this id, if it is in force.
+    pub fn find(&self, id: u64) -> Option<Arc<Component>> {
+        self.all()
+            .into_iter()
+            .find(|component| component.id() == id)
+    }
+
+    fn options_of(&self, name: &str) -> ComponentOptions {
+        self.options.get(name).copied().unwrap_or_default()
+    }
+
+    /// Warns of options for components that are not there: they may come later, or their name is misspelt.
+    fn warn_of_unused_options(&self) {
+        let components = self.all();
+        for name in self.options.keys() {
+            if components.iter().all(|component| component.name() != name) {
+                tracing::warn!(
+                    component = name,
+                    "has options (component_options) and is not there; its options count once it is loaded"
+                );
+            }
+        }
+    }
+
     /// The catalogue of the components in force, with the next generation number.
     pub fn catalog(&mut self) -> Catalog {
         self.generation += 1;
-        Catalog::build(&self.all(), self.generation)
+        Catalog::build(&self.all(), self.generation, self.list_page_max)
     }
 }
 
@@ -97,9 +134,13 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(&config.limits, options)?;
-    let mut set = ComponentSet::default();
+    let mut set = ComponentSet {
+        list_page_max: config.limits.list_page_max,
+        options: config.component_options.clone(),
+        ..ComponentSet::default()
+    };
     for path in &config.components {
-        let loaded = runtime.load_file(path);
+        let loaded = runtime.load_file_with(path, |name| set.options_of(name));
         set.named
             .push(loaded.map_err(|error| error.into_problem(path.display().to_string()))?);
     }
@@ -115,9 +156,10 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
     }
     if config.demo && set.stored.is_empty() {
         set.demo = runtime
-            .load_demo()
+            .load_demo_with(|name| set.options_of(name))
             .map_err(|error| error.into_problem("demo"))?;
     }
+    set.warn_of_unused_options();
     Ok(Prepared {
         runtime,
         set,

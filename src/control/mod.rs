@@ -9,6 +9,7 @@ pub mod components;
 pub mod config;
 mod directory;
 pub mod plane;
+pub mod publisher;
 pub mod secret;
 pub mod serve;
 pub mod shards;

@@ -24,6 +24,7 @@ use super::components::{Prepared, prepare};
 use super::config::{Config, Io};
 use super::directory::Directory;
 use super::plane::Plane;
+use super::publisher::Publisher;
 use super::shards::Shards;
 use super::store::{POLL_INTERVAL, Watch};
 
@@ -102,11 +103,12 @@ pub fn run(
         threads.push(started.map_err(|error| shard_failed(config.io, &error))?);
     }
     let log_key = access_log.map(|(key, _)| key);
+    let publisher =
+        Publisher::start(Arc::clone(&shared), set, hosts).map_err(|error| internal(&error))?;
     let shards = Arc::new(Shards::new(
         Arc::clone(&shared),
         threads,
-        set,
-        hosts,
+        publisher,
         buffers,
         log_key,
     ));

@@ -9,14 +9,13 @@ use tokio::sync::oneshot;
 
 use crate::component::Runtime;
 use crate::error::Problem;
-use crate::mcp::HostRules;
 use crate::mem::{ByteBudget, give_back};
 use crate::metrics::{Extra, ShardMetrics};
-use crate::shard::{Message, ShardThread, Shared, Snapshot};
+use crate::shard::{Message, ShardThread, Shared};
 use crate::tape::LogKey;
 
-use super::components::ComponentSet;
 use super::plane::{Answer, Plane};
+use super::publisher::Publisher;
 use super::store::Change;
 
 /// Time for a shard to answer; it answers between two turns of its loop, so this is long.
@@ -34,8 +33,7 @@ pub struct Shards {
     shared: Arc<Shared>,
     // Control's own state: never locked by a shard.
     threads: Mutex<Vec<ShardThread>>,
-    set: Mutex<ComponentSet>,
-    hosts: HostRules,
+    publisher: Arc<Publisher>,
     buffers: Arc<ByteBudget>,
     access_log: Option<LogKey>,
     shard_count: usize,
@@ -45,12 +43,11 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// A plane of these threads; `set` is what their snapshot serves now.
+    /// A plane of these threads; `publisher` has what their snapshot serves.
     pub fn new(
         shared: Arc<Shared>,
         threads: Vec<ShardThread>,
-        set: ComponentSet,
-        hosts: HostRules,
+        publisher: Arc<Publisher>,
         buffers: Arc<ByteBudget>,
         access_log: Option<LogKey>,
     ) -> Self {
@@ -58,8 +55,7 @@ impl Shards {
         Self {
             shared,
             threads: Mutex::new(threads),
-            set: Mutex::new(set),
-            hosts,
+            publisher,
             buffers,
             access_log,
             shard_count,
@@ -145,22 +141,7 @@ impl Shards {
 
 impl Plane for Shards {
     fn apply(&self, change: Change) -> Vec<Problem> {
-        let mut set = lock(&self.set);
-        let problems = set.apply(&self.shared.runtime, &change);
-        let catalog = set.catalog();
-        let before = self.shared.snapshot.load_full();
-        // A changed component with the same definitions still needs the new snapshot; only its listing stays.
-        tracing::info!(
-            generation = catalog.generation(),
-            tools = catalog.names().len(),
-            listing_changed = !catalog.lists_the_same_as(&before.catalog),
-            "a new tool list is in force"
-        );
-        self.shared.publish(Snapshot {
-            catalog,
-            hosts: self.hosts.clone(),
-        });
-        problems
+        self.publisher.apply(&change)
     }
 
     fn metrics(&self) -> Answer<'_, Vec<ShardMetrics>> {

@@ -9,6 +9,7 @@ use crate::shard::{Shared, Snapshot, StdioServer};
 
 use super::components::{Prepared, prepare};
 use super::config::Config;
+use super::publisher::Publisher;
 use super::store::POLL_INTERVAL;
 
 /// Serves standard input until it ends.
@@ -42,8 +43,9 @@ pub fn run(config: &Config) -> Result<(), Problem> {
             "start it from an MCP client",
         )
     };
+    let publisher = Publisher::start(Arc::clone(&shared), set, hosts).map_err(failed)?;
     if let Some(mut watch) = watch {
-        let shared = Arc::clone(&shared);
+        let publisher = Arc::clone(&publisher);
         let look = move || {
             loop {
                 std::thread::sleep(POLL_INTERVAL);
@@ -51,13 +53,9 @@ pub fn run(config: &Config) -> Result<(), Problem> {
                 if change.is_empty() {
                     continue;
                 }
-                for problem in set.apply(&shared.runtime, &change) {
+                for problem in publisher.apply(&change) {
                     tracing::error!(%problem, "a component is not served");
                 }
-                shared.publish(Snapshot {
-                    catalog: set.catalog(),
-                    hosts: hosts.clone(),
-                });
             }
         };
         // Ends with the process: it holds nothing that has to be written out.
@@ -76,7 +74,7 @@ pub fn run(config: &Config) -> Result<(), Problem> {
     let mut server =
         StdioServer::start(shared, std::io::stdin(), std::io::stdout()).map_err(failed)?;
     let served = server.run().map_err(failed);
-    drop((server, entered));
+    drop((server, entered, publisher));
     timers.shutdown_timeout(Duration::from_millis(100));
     served
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
-use crate::component::{CallContext, CancelHandle, InstancePool, Mailbox, Started};
+use crate::catalog::Target;
+use crate::component::{CallContext, Caller, CancelHandle, InstancePool, Mailbox, Started};
 use crate::mcp::reply::{self, Honoured, Page};
 use crate::mcp::route::{ListenFilter, Process, route_stdio};
 use crate::mcp::{
@@ -206,7 +207,7 @@ impl<W: Write> StdioServer<W> {
             }
             Operation::ListTools { cursor: None } => {
                 let snapshot = self.shared.snapshot.load_full();
-                let listing = snapshot.catalog.listing();
+                let listing = &*snapshot.catalog.listing();
                 let page = Page {
                     list: List::Tools,
                     entries: listing,
@@ -272,14 +273,24 @@ impl<W: Write> StdioServer<W> {
         };
         let mark = self.out.len();
         reply::result_open(&mut self.out, &invocation.id, invocation.era());
-        match self.pool.call(
-            &tool.component,
-            tool.tool_index,
-            arguments,
-            context,
-            &mut self.out,
-        ) {
-            Started::Done(_) => {
+        let started = match tool.target {
+            Target::Function(tool_index) if !tool.component.is_host_aware() => self.pool.call(
+                &tool.component,
+                tool_index,
+                arguments,
+                context,
+                &mut self.out,
+            ),
+            _ => self.pool.invoke(
+                &tool.component,
+                tool.job(arguments.unwrap_or_default().to_vec()),
+                Arc::new(Caller::silent("tools/call", invocation.revision)),
+                context,
+                &mut self.out,
+            ),
+        };
+        match started {
+            Started::Done(_) | Started::Asked(..) => {
                 self.pending.remove(ticket);
                 reply::result_close(&mut self.out, invocation.era());
                 self.out.push(b'\n');

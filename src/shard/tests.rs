@@ -34,7 +34,7 @@ impl World {
         let (runtime, components) = runtime();
         let sessions = Sessions::new(limits.session_count_max, 3_600_000);
         let snapshot = Snapshot {
-            catalog: Catalog::build(components, 1),
+            catalog: Catalog::build(components, 1, 500),
             hosts: HostRules::loopback(),
         };
         let budget = ByteBudget::new(limits.buffer_pool_bytes_max);

@@ -126,6 +126,7 @@ fn the_worker_queue_is_bounded_and_says_so() {
                     assert!(text(&object(&out)).contains("limits.worker_queue_max"));
                     refused += 1;
                 }
+                Started::Asked(..) => panic!("it asked"),
             }
         }
         assert_eq!(
@@ -157,7 +158,7 @@ fn when_all_instances_are_taken_the_call_is_refused_and_the_next_served() {
         };
         match bench.pool.call(&slow, 0, None, call, &mut Vec::new()) {
             Started::Moved(handle) => handles.push(handle),
-            Started::Done(report) => panic!("{report:?}"),
+            ended => panic!("{ended:?}"),
         }
     }
     let (outcome, result) = bench.call(&echo, r#"{"text":"x"}"#);

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use crate::component::InstanceMode;
+
 /// How sockets are driven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -27,6 +29,29 @@ pub enum Profile {
     LowLatency,
     /// 500 requests at one time.
     Balanced,
+}
+
+/// How long an instance of a component lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instances {
+    /// For one call.
+    #[default]
+    Fresh,
+    /// For one legacy session.
+    PerSession,
+    /// For the life of the component.
+    Singleton,
+}
+
+impl From<Instances> for InstanceMode {
+    fn from(instances: Instances) -> Self {
+        match instances {
+            Instances::Fresh => Self::Fresh,
+            Instances::PerSession => Self::PerSession,
+            Instances::Singleton => Self::Singleton,
+        }
+    }
 }
 
 /// How much is logged to standard error.

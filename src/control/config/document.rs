@@ -1,11 +1,13 @@
 //! The configuration file as it is written: the shape that the strict YAML reader checks.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
+use super::choices::Instances;
 use super::limits_document::LimitsDocument;
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
@@ -21,6 +23,8 @@ pub(super) struct Document {
     pub(super) profile: Option<Profile>,
     pub(super) components: Option<Vec<PathBuf>>,
     pub(super) component_dir: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) component_options: BTreeMap<String, ComponentOptions>,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) request_state_key_file: Option<PathBuf>,
@@ -34,6 +38,14 @@ pub(super) struct Document {
     pub(super) limits: LimitsDocument,
     #[serde(default)]
     pub(super) performance: Performance,
+}
+
+/// One component's part of `component_options:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ComponentOptions {
+    #[serde(default)]
+    pub(super) instances: Instances,
 }
 
 /// `performance:`. A key of type [`NotYet`] is known and refused: silently ignoring it would promise what is not done.

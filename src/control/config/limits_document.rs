@@ -110,7 +110,15 @@ limits_document! {
     handle_count_max: count in 1, 10_000_000;
     instance_count_max: count in 1, 1_000_000;
     instance_ready_max: count in 0, 1_000_000;
+    live_instance_count_max: count in 0, 1_000_000;
+    live_instance_idle_deadline: time in 50, 365 * DAY;
     worker_queue_max: count in 1, 10_000_000;
+    outbox_count_max: count in 1, 100_000;
+    outbox_bytes_max: bytes in 1 << 10, 1 << 30;
+    ask_count_max: count in 0, 10_000_000;
+    ask_deadline: time in 50, DAY;
+    state_bytes_max: bytes in 0, 16 << 20;
+    definition_bytes_max: bytes in 1 << 10, 1 << 30;
     component_bytes_max: bytes in 1 << 10, 4 << 30;
     component_count_max: count in 1, 100_000;
 }

@@ -14,6 +14,7 @@ mod refusal;
 mod tests;
 mod values;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -22,9 +23,10 @@ use std::time::Duration;
 
 use serde_saphyr::Spanned;
 
+use crate::component::ComponentOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
-pub use choices::{Io, LogFormat, LogLevel, Network, Overrides, Profile};
+pub use choices::{Instances, Io, LogFormat, LogLevel, Network, Overrides, Profile};
 use document::Document;
 pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
@@ -50,6 +52,8 @@ pub struct Config {
     pub components: Vec<PathBuf>,
     /// The directory of loaded components, watched while serving; `None` when only the named files are served.
     pub component_dir: Option<PathBuf>,
+    /// What was chosen about components, by their names; the others have the defaults.
+    pub component_options: BTreeMap<String, ComponentOptions>,
     /// Whether the demo components are served when the directory is empty: nobody said what to serve.
     pub demo: bool,
     /// Where compiled code is kept.
@@ -165,6 +169,7 @@ impl Parsed<'_> {
                 && document.component_dir.is_none(),
             component_dir: self.component_dir(overrides, !components.is_empty()),
             components,
+            component_options: self.component_options(),
             cache_dir: self.cache_dir(overrides),
             state_dir: self.state_dir(overrides),
             request_state_key_file: document
@@ -336,6 +341,16 @@ impl Parsed<'_> {
             tcp_nodelay: network.tcp_nodelay.unwrap_or(true),
             keep_alive: network.keep_alive.unwrap_or(true).then_some(interval),
         })
+    }
+
+    fn component_options(&self) -> BTreeMap<String, ComponentOptions> {
+        let options = self.document.component_options.iter();
+        options
+            .map(|(name, given)| {
+                let instances = given.instances.into();
+                (name.clone(), ComponentOptions { instances })
+            })
+            .collect()
     }
 
     fn address(&self, key: &str, (text, line): (&str, Option<u64>)) -> Result<SocketAddr, Problem> {

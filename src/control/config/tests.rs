@@ -235,6 +235,38 @@ fn paths_in_a_file_start_at_its_folder() {
 }
 
 #[test]
+fn components_have_options_by_their_names() {
+    use crate::component::InstanceMode;
+    let config = parse(
+        "component_options:\n  notes: {instances: per-session}\n  counter:\n    instances: singleton\n  plain: {}\n",
+    )
+    .unwrap();
+    let modes: Vec<_> = config
+        .component_options
+        .iter()
+        .map(|(name, options)| (name.as_str(), options.instances))
+        .collect();
+    assert_eq!(
+        modes,
+        [
+            ("counter", InstanceMode::Singleton),
+            ("notes", InstanceMode::PerSession),
+            ("plain", InstanceMode::Fresh),
+        ]
+    );
+    let text = refused("component_options:\n  notes:\n    instance: fresh\n");
+    assert!(
+        text.contains("line 3") && text.contains("did you mean `instances`?"),
+        "{text}"
+    );
+    let text = refused("component_options:\n  notes:\n    instances: eternal\n");
+    assert!(
+        text.contains("line 3") && text.contains("fresh, per-session, singleton"),
+        "{text}"
+    );
+}
+
+#[test]
 fn named_components_alone_leave_the_default_directory_out() {
     assert_eq!(parse("components: [a.wasm]\n").unwrap().component_dir, None);
     assert!(

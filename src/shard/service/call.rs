@@ -1,8 +1,10 @@
 //! `tools/call`: name to tool, tool to instance, result to answer; on this thread if it is quick, else when a worker hands it back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::component::{CallContext, CallOutcome, CallReport, Finished, Started};
+use crate::catalog::Target;
+use crate::component::{self, CallContext, CallOutcome, CallReport, Finished, Started};
 use crate::limits::TOOL_NAME_BYTES_MAX;
 use crate::mcp::reply;
 use crate::mcp::{InlineId, Invocation, Reason, Refusal};
@@ -63,11 +65,22 @@ impl Service {
         let pool = &mut self.pool;
         framed(&frame, invocation.respond, out, |out| {
             reply::result_open(out, &invocation.id, era);
-            started = Some(pool.call(&tool.component, tool.tool_index, arguments, context, out));
+            started = Some(match tool.target {
+                Target::Function(tool_index) if !tool.component.is_host_aware() => {
+                    pool.call(&tool.component, tool_index, arguments, context, out)
+                }
+                _ => pool.invoke(
+                    &tool.component,
+                    tool.job(arguments.unwrap_or_default().to_vec()),
+                    Arc::new(component::Caller::silent("tools/call", invocation.revision)),
+                    context,
+                    out,
+                ),
+            });
             reply::result_close(out, era);
         });
         match started {
-            Some(Started::Done(report)) => {
+            Some(Started::Done(report) | Started::Asked(_, report)) => {
                 self.moved.remove(ticket);
                 self.count_call(&report);
                 let bytes = out.len() - mark;

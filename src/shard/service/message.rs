@@ -161,7 +161,7 @@ impl Service {
                 return self.unknown_cursor(head, invocation, cursor, caller, out);
             }
             Operation::ListTools { cursor: None } => {
-                let listing = self.snapshot.load().catalog.listing();
+                let listing = &*self.snapshot.load().catalog.listing();
                 out.reserve(listing.len() + 1024);
                 answer(head, invocation.respond, out, |out| {
                     let page = Page {
