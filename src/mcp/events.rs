@@ -150,6 +150,16 @@ impl SessionEvents {
             .unwrap_or(false)
     }
 
+    /// The number of a stream's last event, 0 before the first.
+    pub fn last(&self, stream: StreamId) -> u64 {
+        self.lock().ring.last(stream)
+    }
+
+    /// Who carries a stream now, 0 for nobody.
+    pub fn carrier(&self, stream: StreamId) -> u64 {
+        self.lock().ring.carrier(stream)
+    }
+
     /// What a stream has after event number `seq`, up to about `bytes_max` bytes, but at least one event.
     ///
     /// Errors: the stream is not kept, or has never had that number.

@@ -28,6 +28,7 @@ pub struct Asks {
     next: AtomicU64,
     count: AtomicUsize,
     count_max: usize,
+    unanswered: AtomicU64,
 }
 
 struct Question {
@@ -45,6 +46,7 @@ impl Asks {
             next: AtomicU64::new(1),
             count: AtomicUsize::new(0),
             count_max,
+            unanswered: AtomicU64::new(0),
         })
     }
 
@@ -82,6 +84,11 @@ impl Asks {
     /// Questions that wait for an answer.
     pub fn open_count(&self) -> usize {
         self.count.load(Ordering::Acquire)
+    }
+
+    /// Questions that were given up without an answer, since the start.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered.load(Ordering::Relaxed)
     }
 
     /// Opens a question; it is closed when the handle is dropped. None when as many are open as may be.
@@ -157,6 +164,9 @@ impl OpenQuestion {
 
 impl Drop for OpenQuestion {
     fn drop(&mut self) {
+        if self.reply().is_none() {
+            self.asks.unanswered.fetch_add(1, Ordering::Relaxed);
+        }
         self.asks.open.pin().remove(&self.id);
         self.asks.count.fetch_sub(1, Ordering::AcqRel);
     }

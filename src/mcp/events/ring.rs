@@ -233,6 +233,14 @@ impl Ring {
         had
     }
 
+    pub(super) fn last(&self, stream: StreamId) -> u64 {
+        self.streams.get(&stream).map_or(0, |found| found.last)
+    }
+
+    pub(super) fn carrier(&self, stream: StreamId) -> u64 {
+        self.streams.get(&stream).map_or(0, |found| found.owner)
+    }
+
     pub(super) fn attached_count(&self) -> usize {
         self.attached_count
     }
