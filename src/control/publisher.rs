@@ -157,11 +157,15 @@ impl Publisher {
         self.announced.add(component_id, lists);
     }
 
-    /// Tells clients what has changed, once the snapshot in force has it. Called from any thread; must not block.
+    /// Tells clients what has changed, once the snapshot in force has it. Called from any thread; does not block.
     fn announced(&self, announcement: Announcement) {
-        // >>> The shards' change counters are connected here: one for each list, one for each followed resource.
         tracing::debug!(?announcement, "announced");
-        // <<<
+        match announcement {
+            Announcement::Tools => self.shared.list_changed(Kind::Tools),
+            Announcement::Prompts => self.shared.list_changed(Kind::Prompts),
+            Announcement::Resources => self.shared.list_changed(Kind::Resources),
+            Announcement::Updated(uri) => self.shared.resource_updated(&uri),
+        }
     }
 
     /// Asks these components for their lists, and puts what changed in force.

@@ -25,6 +25,7 @@ use super::config::{Config, Io};
 use super::directory::Directory;
 use super::plane::Plane;
 use super::publisher::Publisher;
+use super::secret::request_state_key;
 use super::shards::Shards;
 use super::store::{POLL_INTERVAL, Watch};
 
@@ -56,6 +57,7 @@ pub fn run(
     if config.is_exposed() {
         tracing::warn!(%address, "the listener can be reached from other machines, and callers are not authenticated");
     }
+    let state_key = request_state_key(config)?;
     let (recorder, access_log) = start_access_log(config, &control)?;
     // Not inside the control runtime: loading a component may block on the runtime of its workers.
     let Prepared {
@@ -69,13 +71,17 @@ pub fn run(
         hosts: hosts.clone(),
     };
     let sessions = Sessions::of(&config.limits);
-    let shared = Arc::new(Shared::new(
+    let shared = Shared::new(
         config.limits.clone(),
         snapshot,
         sessions,
         runtime,
         config.shards,
-    ));
+    );
+    let shared = shared
+        .with_state_key(state_key)
+        .with_http_sse(config.http_sse);
+    let shared = Arc::new(shared);
     let buffers = ByteBudget::new(config.limits.buffer_pool_bytes_max);
 
     // Before the first connection: from then on a signal must not cut anyone off.

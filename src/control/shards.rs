@@ -77,6 +77,11 @@ impl Shards {
                 "Legacy sessions open now.",
                 sessions.live as f64,
             ),
+            Extra::gauge(
+                "event_bytes",
+                "Bytes of events and subscriptions kept for clients.",
+                self.shared.sessions.kept_bytes().used() as f64,
+            ),
             Extra::counter(
                 "sessions_deleted",
                 "Legacy sessions ended by their client.",
@@ -119,6 +124,16 @@ impl Shards {
                 "calls_away",
                 "Calls that left their shard and are not answered.",
                 runtime.calls_away as f64,
+            ),
+            Extra::gauge(
+                "questions_open",
+                "Questions to clients that wait for an answer.",
+                self.shared.runtime.asks().open_count() as f64,
+            ),
+            Extra::counter(
+                "questions_unanswered",
+                "Questions to clients that were given up without an answer.",
+                self.shared.runtime.asks().unanswered() as f64,
             ),
             Extra::counter(
                 "compiled_cache_hits",

@@ -10,6 +10,7 @@ use crate::shard::{Shared, Snapshot, StdioServer};
 use super::components::{Prepared, prepare};
 use super::config::Config;
 use super::publisher::Publisher;
+use super::secret::request_state_key;
 use super::store::POLL_INTERVAL;
 
 /// Serves standard input until it ends.
@@ -26,14 +27,15 @@ pub fn run(config: &Config) -> Result<(), Problem> {
         catalog: set.catalog(),
         hosts: hosts.clone(),
     };
-    // One client, one implicit session: the table stays empty.
-    let shared = Arc::new(Shared::new(
+    // One client, one implicit session: the table stays empty. One port, to wake the server.
+    let shared = Shared::new(
         config.limits.clone(),
         snapshot,
-        Sessions::new(1, 0),
+        Sessions::of(&config.limits),
         runtime,
-        0,
-    ));
+        1,
+    );
+    let shared = Arc::new(shared.with_state_key(request_state_key(config)?));
     let failed = |error: std::io::Error| {
         Problem::operator(
             exit::UNAVAILABLE,

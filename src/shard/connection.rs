@@ -3,12 +3,11 @@
 //! A connection is data; [`super::Shard`] moves it through its phases. One request is served at a time: pipelined ones wait in
 //! the inbox, and their answers leave together in one write when they are ready together.
 
-use crate::component::CancelHandle;
-use crate::mcp::{InlineId, Respond, Revision, SessionId};
 use crate::mem::PoolBuffer;
 use crate::wire::chunked::ChunkDecoder;
 use crate::wire::http1::HeadScan;
 
+use super::exchange::Exchange;
 use super::inbox::Inbox;
 use super::stream::Stream;
 
@@ -21,9 +20,9 @@ pub(super) enum Phase {
     Head,
     /// The rest of a body.
     Body,
-    /// A call that has left the shard.
+    /// Calls that have left the shard.
     Calling,
-    /// Nothing: it carries an event stream until one side ends it.
+    /// Nothing: it carries an event stream until one side ends it, or the answer is whole.
     Streaming,
     /// The peer, to take the last answer and close; what it still sends is thrown away.
     Lingering,
@@ -38,22 +37,10 @@ pub(super) struct ChunkedBody {
     pub(super) decoder: ChunkDecoder,
 }
 
-/// What the answer to a call needs when it comes back from a worker.
-pub(super) struct PendingCall {
-    pub(super) ticket: u64,
-    pub(super) cancel: CancelHandle,
-    pub(super) id: InlineId,
-    pub(super) revision: Revision,
-    pub(super) session: Option<SessionId>,
-    pub(super) respond: Respond,
-    pub(super) keep_alive: bool,
-    pub(super) cors_origin: Option<Vec<u8>>,
-    pub(super) tool: Box<str>,
-    /// On the service's clock.
-    pub(super) started: u64,
-    /// On the shard's clock: when the shard no longer waits for the worker's word, and closes.
-    pub(super) give_up_ms: u64,
-    pub(super) request_bytes: usize,
+/// What a connection waited for, or carried, when it ended.
+pub(super) struct Left {
+    pub(super) exchange: Option<Box<Exchange>>,
+    pub(super) stream: Option<Box<Stream>>,
 }
 
 /// One connection.
@@ -66,7 +53,7 @@ pub(super) struct Connection {
     /// When the first byte of the request now arriving was seen, on the service's clock.
     pub(super) arrived: Option<u64>,
     pub(super) body: Option<Box<ChunkedBody>>,
-    pub(super) call: Option<Box<PendingCall>>,
+    pub(super) exchange: Option<Box<Exchange>>,
     pub(super) stream: Option<Box<Stream>>,
     /// Bytes that wait for the send in flight to end.
     pub(super) queued: Option<PoolBuffer>,
@@ -94,7 +81,7 @@ impl Connection {
             awaiting_bytes: 0,
             arrived: None,
             body: None,
-            call: None,
+            exchange: None,
             stream: None,
             queued: None,
             sending_since: None,
@@ -105,6 +92,14 @@ impl Connection {
             uncounted: false,
             deadline_ms,
             write_deadline_ms: u64::MAX,
+        }
+    }
+
+    /// What its end leaves to be settled.
+    pub(super) fn leave(&mut self) -> Left {
+        Left {
+            exchange: self.exchange.take(),
+            stream: self.stream.take(),
         }
     }
 

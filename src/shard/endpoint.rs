@@ -1,6 +1,5 @@
 //! What HTTP itself decides: paths, methods, and the errors that have no MCP message.
 
-use crate::wire::http1::Head;
 use crate::wire::http1::response::{self, Body};
 use crate::wire::json;
 
@@ -30,6 +29,10 @@ pub(super) enum Early {
 pub(super) enum Resource {
     /// The MCP endpoint.
     Mcp,
+    /// The stream of the old transport.
+    Sse,
+    /// Where the old transport's messages are posted.
+    Messages,
     /// `/`: somebody looks around with a browser.
     Root,
     /// `*`, of `OPTIONS *`.
@@ -52,10 +55,19 @@ impl Resource {
         let path = path.split(|byte| *byte == b'?').next().unwrap_or(path);
         match path {
             b"/mcp" | b"/mcp/" => Self::Mcp,
+            b"/sse" => Self::Sse,
+            b"/messages" => Self::Messages,
             b"/" | b"" => Self::Root,
             _ => Self::Unknown,
         }
     }
+}
+
+/// The value of a parameter in the target's query, as it stands: what we look for needs no escapes. The first one counts.
+pub(super) fn query_value<'b>(target: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
+    let at = memchr::memchr(b'?', target)?;
+    let mut parameters = target[at + 1..].split(|byte| *byte == b'&');
+    parameters.find_map(|parameter| parameter.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 fn absolute_path(target: &[u8]) -> Option<&[u8]> {
@@ -99,14 +111,14 @@ pub(super) fn write_json_error(
 }
 
 /// Appends the page for somebody who looks at `/`.
-pub(super) fn write_root(out: &mut Vec<u8>, head: &Head<'_>, with_body: bool) {
+pub(super) fn write_root(out: &mut Vec<u8>, keep_alive: bool, with_body: bool) {
     let text = "Margay: an MCP server. The endpoint is POST /mcp (JSON-RPC 2.0); start with server/discover or initialize.\n";
     response::write_head(
         out,
         200,
         Some("text/plain; charset=utf-8"),
         Body::Length(text.len()),
-        head.keep_alive,
+        keep_alive,
         &[],
     );
     if with_body {
@@ -135,6 +147,25 @@ mod tests {
         assert_eq!(Resource::of(b"*"), Resource::Server);
         assert_eq!(Resource::of(b"http://localhost"), Resource::Root);
         assert_eq!(Resource::of(b"http://localhost?/mcp"), Resource::Root);
+    }
+
+    #[test]
+    fn a_query_has_its_parameters_by_name() {
+        let value = |target: &str| query_value(target.as_bytes(), b"sessionId").map(<[u8]>::to_vec);
+        assert_eq!(value("/messages?sessionId=ab"), Some(b"ab".to_vec()));
+        assert_eq!(
+            value("/messages?x=1&sessionId=ab&sessionId=c"),
+            Some(b"ab".to_vec())
+        );
+        assert_eq!(value("http://h/messages?sessionId="), Some(Vec::new()));
+        for none in [
+            "/messages",
+            "/messages?",
+            "/messages?sessionIdx=1",
+            "/messages?sessionId",
+        ] {
+            assert_eq!(value(none), None, "{none}");
+        }
     }
 
     #[test]

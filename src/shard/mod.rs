@@ -16,15 +16,23 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod carried;
+mod carry;
+mod channel;
 mod connection;
+mod dispatch;
 mod endpoint;
+mod exchange;
 mod inbox;
+mod listen;
 mod receive;
+mod refusals;
 mod run;
 mod service;
 mod shared;
 mod stdio;
 mod stream;
+mod sweep;
 mod transmit;
 
 #[cfg(test)]
@@ -38,16 +46,13 @@ use crate::limits::COMPLETIONS_PER_TURN_MAX;
 use crate::metrics::{Counter, Gauge, ShardMetrics};
 use crate::ring::{Completion, ListenerKey, Ring, SocketKey};
 
+pub use channel::Word;
 use connection::{Connection, Phase};
 pub use run::{IoKind, ListenOptions, ShardThread, bind_listeners};
 pub use service::{Service, ServiceOptions};
 pub use shared::{Gate, Message, Port, Shared, Snapshot};
 pub use stdio::StdioServer;
 
-/// How often every connection's deadline is looked at. A deadline is met at most this much late.
-const SWEEP_PERIOD_MS: u64 = 250;
-/// A sweep is done in this many slices, so that no turn looks at all connections.
-const SWEEP_SLICES: u64 = 5;
 /// Time without anything to do after which a shard frees the buffers that it keeps at hand.
 const TRIM_IDLE_MS: u64 = 10_000;
 /// Instances made or disposed of in one idle moment.
@@ -83,6 +88,7 @@ pub struct Shard<R: Ring> {
     /// When there was last something to do; none: the buffers are freed since.
     busy_ms: Option<u64>,
     catalog_generation: u64,
+    changes_generation: u64,
 }
 
 impl<R: Ring> Shard<R> {
@@ -102,6 +108,7 @@ impl<R: Ring> Shard<R> {
             drain_until_ms: None,
             busy_ms: None,
             catalog_generation,
+            changes_generation: 0,
         }
     }
 
@@ -128,7 +135,7 @@ impl<R: Ring> Shard<R> {
         self.completions = completions;
         reaped?;
         busy |= self.read_mail(now_ms);
-        self.notice_catalog(now_ms);
+        self.notice_changes(now_ms);
         self.sweep(now_ms);
         if busy {
             // A shard that is never idle still has to get rid of what it used.
@@ -141,7 +148,10 @@ impl<R: Ring> Shard<R> {
             self.busy_ms = None;
             self.service.buffers.trim();
         }
-        if self.drain_until_ms.is_some() && self.open_count == 0 {
+        if let Some(until_ms) = self.drain_until_ms
+            && self.open_count == 0
+            && (now_ms >= until_ms || !self.service.is_waited_for())
+        {
             return Ok(Turn::Drained);
         }
         Ok(if busy { Turn::Busy } else { Turn::Idle })
@@ -152,9 +162,11 @@ impl<R: Ring> Shard<R> {
         self.service.maintain(MAINTAIN_IDLE)
     }
 
-    /// Whether the catalogue changed since the last turn.
-    pub fn sees_new_catalog(&self) -> bool {
-        self.service.shared.snapshot.load().catalog.generation() != self.catalog_generation
+    /// Whether the catalogue, or anything that streams tell of, changed since the last turn.
+    pub fn sees_news(&self) -> bool {
+        let shared = &self.service.shared;
+        shared.snapshot.load().catalog.generation() != self.catalog_generation
+            || shared.sessions.changes().generation() != self.changes_generation
     }
 
     /// The ring, to wait on.
@@ -240,14 +252,8 @@ impl<R: Ring> Shard<R> {
         connection.inbox.clear();
         connection.body = None;
         connection.queued = None;
-        let call = connection.call.take();
-        let stream = connection.stream.take();
-        if let Some(call) = call {
-            self.service.abandon(*call);
-        }
-        if let Some(stream) = stream {
-            self.service.end_stream(&stream, socket);
-        }
+        let left = connection.leave();
+        self.service.left(left);
         self.ring.close(socket);
     }
 
@@ -258,14 +264,9 @@ impl<R: Ring> Shard<R> {
         match slot {
             Some((key, connection)) if *key == socket => {
                 let counted = !connection.uncounted;
-                let left_open = (connection.call.take(), connection.stream.take());
+                let left = connection.leave();
                 *slot = None;
-                if let Some(call) = left_open.0 {
-                    self.service.abandon(*call);
-                }
-                if let Some(stream) = left_open.1 {
-                    self.service.end_stream(&stream, socket);
-                }
+                self.service.left(left);
                 if counted {
                     self.service.shared.connections.leave();
                 }
@@ -278,7 +279,11 @@ impl<R: Ring> Shard<R> {
 
     fn read_mail(&mut self, now_ms: u64) -> bool {
         let mut busy = false;
-        while let Some(finished) = self.service.next_finished() {
+        while let Some(ticket) = self.service.dispatcher.next_signal() {
+            busy = true;
+            self.call_spoke(ticket, now_ms);
+        }
+        while let Some(finished) = self.service.dispatcher.next_finished() {
             busy = true;
             self.call_finished(finished, now_ms);
         }
@@ -290,6 +295,15 @@ impl<R: Ring> Shard<R> {
                 }
                 Message::Drain => self.drain(now_ms),
                 Message::Cancel { session, id } => self.cancel(session, &id, now_ms),
+                Message::EndSession { session } => self.end_session(session, now_ms),
+                Message::Carrier { owner, word } => self.hear(owner, word, now_ms),
+            }
+        }
+        // What was said above, and what the requests of this turn have said.
+        while !self.service.words.is_empty() {
+            busy = true;
+            for (owner, word) in std::mem::take(&mut self.service.words) {
+                self.hear(owner, word, now_ms);
             }
         }
         busy
@@ -309,9 +323,12 @@ impl<R: Ring> Shard<R> {
             let Some(connection) = self.connection(socket) else {
                 continue;
             };
+            let stream = connection.stream.as_deref();
+            // Answers are still finished; so is what an HTTP+SSE session waits for.
+            let is_over = stream.is_some_and(|stream| !stream.is_an_answer() && !stream.is_plain());
             if connection.is_quiet() {
                 self.close(socket);
-            } else if connection.phase == Phase::Streaming {
+            } else if is_over {
                 self.finish_stream(socket, now_ms);
             }
         }
@@ -325,85 +342,17 @@ impl<R: Ring> Shard<R> {
             .collect()
     }
 
-    fn cancel(&mut self, session: crate::mcp::SessionId, id: &[u8], now_ms: u64) {
-        let is_it = |socket: &SocketKey| {
-            let Some(Some((key, connection))) = self.connections.get(socket.index()) else {
-                return false;
-            };
-            let call = connection.call.as_ref();
-            key == socket
-                && call
-                    .is_some_and(|call| call.session == Some(session) && call.id.as_bytes() == id)
-        };
-        let found = self.service.callers().find(is_it);
-        if let Some(socket) = found {
-            self.call_cancelled(socket, now_ms);
-        }
-    }
-
-    /// Tells streams about a catalogue that lists other tools.
-    fn notice_catalog(&mut self, now_ms: u64) {
+    /// Learns of a new catalogue, and has streams tell their clients what has changed.
+    fn notice_changes(&mut self, now_ms: u64) {
         let generation = self.service.catalog_generation();
-        if generation == self.catalog_generation {
-            return;
+        if generation != self.catalog_generation {
+            self.catalog_generation = generation;
+            self.service.follow_catalog();
         }
-        self.catalog_generation = generation;
-        self.service.follow_catalog();
-        for socket in self.sockets() {
-            self.tell_stream(socket, now_ms);
-        }
-    }
-
-    /// Looks at a slice of the connections for deadlines.
-    fn sweep(&mut self, now_ms: u64) {
-        if now_ms < self.sweep_at_ms {
-            return;
-        }
-        self.sweep_at_ms = now_ms + SWEEP_PERIOD_MS / SWEEP_SLICES;
-        self.sweep_slice = (self.sweep_slice + 1) % SWEEP_SLICES;
-        let drained = self
-            .drain_until_ms
-            .is_some_and(|until_ms| now_ms >= until_ms);
-        let mut index = self.sweep_slice as usize;
-        while index < self.connections.len() {
-            if let Some((socket, connection)) = &self.connections[index] {
-                let socket = *socket;
-                if drained || connection.is_overdue(now_ms) {
-                    self.overdue(socket, now_ms, drained);
-                } else if connection.phase == Phase::Streaming {
-                    self.keep_stream_alive(socket, now_ms);
-                }
-            }
-            index += SWEEP_SLICES as usize;
-        }
-        if self.service.shared.connections.taken() < self.service.shared.limits.connection_count_max
-        {
-            for listener in &self.listeners {
-                self.ring.resume_listening(*listener);
-            }
-        }
-    }
-
-    fn overdue(&mut self, socket: SocketKey, now_ms: u64, drained: bool) {
-        let Some(connection) = self.connection(socket) else {
-            return;
-        };
-        let late_with_write = now_ms >= connection.write_deadline_ms;
-        let phase = connection.phase;
-        let answers = !drained && !late_with_write && connection.sending_since.is_none();
-        let counter = match phase {
-            _ if late_with_write => Some(Counter::DeadlineWrite),
-            Phase::Head => Some(Counter::DeadlineHead),
-            Phase::Body => Some(Counter::DeadlineBody),
-            Phase::Idle => Some(Counter::DeadlineIdle),
-            Phase::Calling | Phase::Streaming | Phase::Lingering | Phase::Closing => None,
-        };
-        if let Some(counter) = counter {
-            self.service.metrics.add(counter, 1);
-        }
-        match phase {
-            Phase::Head | Phase::Body if answers => self.refuse_slow_request(socket, phase, now_ms),
-            _ => self.close(socket),
+        let changes = self.service.shared.sessions.changes().generation();
+        if changes != self.changes_generation {
+            self.changes_generation = changes;
+            self.pump_changes(now_ms);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::wire::http1::{self, Framing, Head, Parsed};
 use super::connection::{ChunkedBody, Connection, Phase};
 use super::endpoint::Early;
 use super::inbox::Inbox;
-use super::service::{Caller, Served};
+use super::service::{Arrival, Served};
 use super::{Shard, millis};
 
 /// Unread bytes a connection may pile up while it is not being read; then its receive is paused.
@@ -57,7 +57,7 @@ impl<R: Ring> Shard<R> {
         connection.peer_ended = true;
         // A peer that has asked for something and then closed its side may still be reading, so what is already being written is
         // finished; but nobody computes for it any longer.
-        let finishing = connection.sending_since.is_some() && connection.call.is_none();
+        let finishing = connection.sending_since.is_some() && connection.exchange.is_none();
         if !finishing || connection.phase == Phase::Lingering {
             self.close(socket);
         }
@@ -216,7 +216,7 @@ impl<R: Ring> Shard<R> {
             return false;
         };
         let early = self.service.early(&head);
-        let caller = Caller {
+        let arrival = Arrival {
             socket,
             started: self.service.clock(),
             head_ns: 0,
@@ -236,7 +236,7 @@ impl<R: Ring> Shard<R> {
                     return false;
                 };
                 let mut answer = std::mem::take(&mut **buffer);
-                self.service.refuse_early(&head, caller, &mut answer);
+                self.service.refuse_early(&head, arrival, &mut answer);
                 if let Some(buffer) = out.as_mut() {
                     **buffer = answer;
                 }
@@ -357,32 +357,32 @@ impl<R: Ring> Shard<R> {
         let Some(answer) = out.as_mut() else {
             return Step::Stop;
         };
-        let caller = Caller {
+        let arrival = Arrival {
             socket,
             started: arrived,
             head_ns: self.service.since(started),
             now_ms,
         };
-        match self.service.serve(head, body, caller, answer) {
+        match self.service.serve(head, body, arrival, answer) {
             Served::Answered { keep_alive: true } => Step::Next,
             Served::Answered { keep_alive: false } => {
                 self.end_reading(socket, now_ms);
                 Step::Stop
             }
-            Served::Moved(call) => {
+            Served::Pending(exchange) => {
+                // The workers meet the calls' deadlines; this one is for a worker that does not.
+                let deadline_ms = self.exchange_deadline_ms(&exchange, now_ms);
                 if let Some(connection) = self.connection(socket) {
                     connection.phase = Phase::Calling;
-                    // The worker meets the call's deadline; this one is for a worker that does not.
-                    connection.deadline_ms = call.give_up_ms;
-                    connection.call = Some(call);
+                    connection.deadline_ms = deadline_ms;
+                    connection.exchange = Some(exchange);
                 }
                 Step::Stop
             }
             Served::Stream(stream) => {
+                self.carry(socket, stream);
                 if let Some(connection) = self.connection(socket) {
-                    connection.phase = Phase::Streaming;
                     connection.deadline_ms = u64::MAX;
-                    connection.stream = Some(stream);
                 }
                 Step::Stop
             }

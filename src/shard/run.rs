@@ -178,10 +178,7 @@ fn poll_turns<R: Ring>(
         }
         // The order matters: first ask to be woken, then look once more.
         shared.ports[index].register(cx.waker());
-        if shared.ports[index].has_mail()
-            || shard.service().has_finished()
-            || shard.sees_new_catalog()
-        {
+        if shared.ports[index].has_mail() || shard.service().has_finished() || shard.sees_news() {
             continue;
         }
         if tick.poll_tick(cx).is_ready() {

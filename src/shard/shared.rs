@@ -13,8 +13,11 @@ use tokio::sync::oneshot;
 use crate::catalog::Catalog;
 use crate::component::Runtime;
 use crate::limits::Limits;
-use crate::mcp::{HostRules, SessionId, Sessions};
+use crate::mcp::request_state::StateKey;
+use crate::mcp::{HostRules, List, SessionId, Sessions};
 use crate::metrics::ShardMetrics;
+
+use super::channel::Word;
 
 /// Messages that may wait for one shard. Control sends few; a full queue means the shard is stuck.
 const MESSAGES_PER_SHARD_MAX: usize = 256;
@@ -41,6 +44,18 @@ pub enum Message {
         session: SessionId,
         /// The id of the request to stop.
         id: Vec<u8>,
+    },
+    /// A session is no more: its calls and streams end.
+    EndSession {
+        /// The session that was.
+        session: SessionId,
+    },
+    /// A word to the connection that carries a session's stream under this number.
+    Carrier {
+        /// The number.
+        owner: u64,
+        /// The word.
+        word: Word,
     },
 }
 
@@ -149,12 +164,17 @@ pub struct Shared {
     pub calls: Gate,
     /// One per shard.
     pub ports: Vec<Port>,
+    /// Whether the endpoints of HTTP+SSE (2024-11-05) are served too.
+    pub http_sse: bool,
+    /// What the states of half-done requests are sealed with.
+    pub state_key: StateKey,
     /// Where time begins: session times are milliseconds since then.
     pub epoch: Instant,
 }
 
 impl Shared {
-    /// The shared state of `shard_count` shards.
+    /// The shared state of `shard_count` shards. States of requests are sealed with a key of this process, unless
+    /// [`Shared::with_state_key`] says otherwise.
     pub fn new(
         limits: Limits,
         snapshot: Snapshot,
@@ -170,14 +190,49 @@ impl Shared {
             streams: Gate::new(limits.stream_count_max),
             calls: Gate::new(limits.request_count_max),
             ports: (0..shard_count).map(|_| Port::default()).collect(),
+            http_sse: false,
+            state_key: StateKey::new(random_key()),
             epoch: Instant::now(),
             limits,
         }
     }
 
-    /// Puts a new snapshot in force and tells every shard to look.
+    /// The same, with a key that other processes have too, or later ones.
+    #[must_use]
+    pub fn with_state_key(self, key: [u8; 32]) -> Self {
+        Self {
+            state_key: StateKey::new(key),
+            ..self
+        }
+    }
+
+    /// The same, with the endpoints of HTTP+SSE or without.
+    #[must_use]
+    pub fn with_http_sse(self, http_sse: bool) -> Self {
+        Self { http_sse, ..self }
+    }
+
+    /// Puts a new snapshot in force and tells every shard to look. Whoever publishes says what lists it changes.
     pub fn publish(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
+        self.wake();
+    }
+
+    /// Notes that the list in force is another, and lets clients be told.
+    pub fn list_changed(&self, list: List) {
+        self.sessions.changes().list_changed(list);
+        self.wake();
+    }
+
+    /// Notes that what a resource holds has changed, and lets those clients be told that follow it.
+    pub fn resource_updated(&self, uri: &str) {
+        if self.sessions.changes().resource_updated(uri) {
+            self.wake();
+        }
+    }
+
+    /// Has every shard look.
+    fn wake(&self) {
         for port in &self.ports {
             port.wake();
         }
@@ -187,4 +242,10 @@ impl Shared {
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).expect("a kernel that runs io_uring has a random source");
+    key
 }

@@ -1,44 +1,138 @@
-//! Event streams that outlive a request: a legacy session's GET stream, and modern `subscriptions/listen`.
+//! Event streams on connections.
 //!
-//! A stream holds no queue: what it may have to say is that the tool list changed, and saying it once is enough however often it
-//! happened. A reader too slow to take even that is closed by its write deadline.
+//! A stream pulls: whenever its connection has nothing to send, it is asked what comes next. What waits is kept where it comes from, within
+//! the bounds of that place: the outbox of a call, the events of a session, the versions of what changes. So a reader that is slow
+//! costs one piece, and one that does not read is closed by its write deadline.
 
-use crate::mcp::{InlineId, List, Principal, SessionId, reply};
-use crate::mem::PoolBuffer;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::component::{Outbox, Outgoing};
+use crate::mcp::{Principal, reply};
 use crate::metrics::Counter;
-use crate::ring::{Ring, SocketKey};
 use crate::wire::sse;
 
-use super::connection::Phase;
-use super::{Shard, millis};
+use super::carried::Carried;
+use super::listen::Listen;
+use super::service::Service;
 
-/// Whose stream it is. Streams are boxed, and there are few of them.
-#[allow(clippy::large_enum_variant)]
-#[derive(Debug)]
-pub(super) enum Origin {
-    /// A legacy session's stream.
-    Session {
-        /// The session.
-        id: SessionId,
-        /// The number under which this stream is the session's only one.
-        owner: u64,
-    },
-    /// A `subscriptions/listen` request.
-    Listen {
-        /// Its id: the subscription's id.
-        id: InlineId,
-        /// Whether it asked for changes of the tool list.
-        tools: bool,
-    },
-}
+/// Bytes that a stream writes at a time, about.
+pub(super) const PIECE_BYTES: usize = 64 << 10;
 
 /// One open stream.
-#[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) origin: Origin,
+    pub(super) source: Source,
     pub(super) principal: Principal,
     /// When something was last written, on the shard's clock.
     pub(super) written_ms: u64,
+    /// Whether it has one of the places of `limits.stream_count_max`.
+    pub(super) has_place: bool,
+}
+
+/// Where its events come from.
+pub(super) enum Source {
+    /// A call of the modern era, whose answer it is.
+    Call(CallStream),
+    /// A stream of a session.
+    Carried(Box<Carried>),
+    /// What changes: a `subscriptions/listen`.
+    Listen(Box<Listen>),
+}
+
+/// Whether there can be more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// There can.
+    Open,
+    /// That was the last.
+    Ended,
+}
+
+/// What a modern call says, then its answer.
+pub(super) struct CallStream {
+    outbox: Option<Arc<Outbox>>,
+    /// Taken from the outbox already.
+    pub(super) said: VecDeque<Outgoing>,
+    /// The answer, once it is there.
+    pub(super) last: Option<Vec<u8>>,
+}
+
+impl CallStream {
+    pub(super) fn new(outbox: Option<Arc<Outbox>>, said: Vec<Outgoing>) -> Self {
+        Self {
+            outbox,
+            said: said.into(),
+            last: None,
+        }
+    }
+
+    fn next(&mut self) -> Option<Outgoing> {
+        let outbox = self.outbox.as_ref();
+        self.said
+            .pop_front()
+            .or_else(|| outbox.and_then(|outbox| outbox.take()))
+    }
+
+    fn write(&mut self, out: &mut Vec<u8>) -> (usize, Flow) {
+        let mut count = 0;
+        while out.len() < PIECE_BYTES {
+            match self.next() {
+                // A modern client has nothing to come back with.
+                Some(Outgoing::Release { .. }) => {}
+                Some(Outgoing::Message(message)) => {
+                    write_event(out, &message);
+                    count += 1;
+                }
+                None => match self.last.take() {
+                    Some(answer) => {
+                        write_event(out, &answer);
+                        return (count + 1, Flow::Ended);
+                    }
+                    None => break,
+                },
+            }
+        }
+        (count, Flow::Open)
+    }
+}
+
+impl Stream {
+    /// The stream of an answer, which takes no place of its own: its call has one.
+    pub(super) fn of_answer(source: Source, principal: Principal, now_ms: u64) -> Self {
+        Self {
+            source,
+            principal,
+            written_ms: now_ms,
+            has_place: false,
+        }
+    }
+
+    /// Whether it ends with a call, and not by our own decision.
+    pub(super) fn is_an_answer(&self) -> bool {
+        match &self.source {
+            Source::Call(_) => true,
+            Source::Carried(carried) => !carried.is_sessions_own(),
+            Source::Listen(_) => false,
+        }
+    }
+
+    /// Whether it tells of changes.
+    pub(super) fn tells_changes(&self) -> bool {
+        match &self.source {
+            Source::Call(_) => false,
+            Source::Carried(carried) => carried.is_sessions_own(),
+            Source::Listen(_) => true,
+        }
+    }
+
+    /// Appends what ends it in good order, when we end it.
+    pub(super) fn write_end(&self, out: &mut Vec<u8>) {
+        if let Source::Listen(listen) = &self.source {
+            let mut message = Vec::new();
+            reply::listen_result(&mut message, &listen.id);
+            write_event(out, &message);
+        }
+    }
 }
 
 /// Appends one event with a message.
@@ -48,109 +142,26 @@ pub(super) fn write_event(out: &mut Vec<u8>, message: &[u8]) {
     sse::write_event(out, None, Some("message"), message);
 }
 
-impl Stream {
-    /// Appends `notifications/tools/list_changed`, if this stream asked for it.
-    fn write_tools_changed(&self, out: &mut Vec<u8>) -> bool {
-        let mut message = Vec::new();
-        match &self.origin {
-            Origin::Session { .. } => {
-                reply::list_changed::<InlineId>(&mut message, List::Tools, None)
+impl Service {
+    /// Appends what a stream has to say next.
+    pub(super) fn write_stream(&mut self, stream: &mut Stream, out: &mut Vec<u8>) -> Flow {
+        let (count, flow) = match &mut stream.source {
+            Source::Call(call) => call.write(out),
+            Source::Carried(carried) => self.write_carried(carried, stream.principal, out),
+            Source::Listen(listen) => {
+                let mut count = 0;
+                listen.news(self.shared.sessions.changes(), |message| {
+                    let fits = out.len() < PIECE_BYTES;
+                    if fits {
+                        write_event(out, message);
+                        count += 1;
+                    }
+                    fits
+                });
+                (count, Flow::Open)
             }
-            Origin::Listen { id, tools: true } => {
-                reply::list_changed(&mut message, List::Tools, Some(id))
-            }
-            Origin::Listen { tools: false, .. } => return false,
-        }
-        write_event(out, &message);
-        true
-    }
-
-    /// Appends what ends the stream in good order.
-    fn write_end(&self, out: &mut Vec<u8>) {
-        if let Origin::Listen { id, .. } = &self.origin {
-            let mut message = Vec::new();
-            reply::listen_result(&mut message, id);
-            write_event(out, &message);
-        }
-    }
-}
-
-impl<R: Ring> Shard<R> {
-    /// Tells one stream that the tool list changed.
-    pub(super) fn tell_stream(&mut self, socket: SocketKey, now_ms: u64) {
-        self.write_stream(socket, now_ms, Stream::write_tools_changed);
-    }
-
-    /// Called by the sweep: ends a stream whose session is gone, and breaks a long silence.
-    pub(super) fn keep_stream_alive(&mut self, socket: SocketKey, now_ms: u64) {
-        let silence_ms = millis(self.service.shared.limits.stream_keep_alive);
-        let Some(connection) = self.connection(socket) else {
-            return;
         };
-        let Some(stream) = &connection.stream else {
-            return;
-        };
-        let (principal, silent) = (stream.principal, now_ms >= stream.written_ms + silence_ms);
-        if let Origin::Session { id, .. } = stream.origin
-            && self.service.shared.sessions.get(id, principal).is_none()
-        {
-            self.finish_stream(socket, now_ms);
-            return;
-        }
-        if silent {
-            self.write_stream(socket, now_ms, |_, out| {
-                sse::write_comment(out, "keep-alive");
-                true
-            });
-        }
-    }
-
-    /// Ends a stream from our side.
-    pub(super) fn finish_stream(&mut self, socket: SocketKey, now_ms: u64) {
-        self.write_stream(socket, now_ms, |stream, out| {
-            stream.write_end(out);
-            true
-        });
-        let Some(connection) = self.connection(socket) else {
-            return;
-        };
-        if connection.phase != Phase::Streaming {
-            return;
-        }
-        let stream = connection.stream.take();
-        let sending = connection.sending_since.is_some();
-        if let Some(stream) = stream {
-            self.service.end_stream(&stream, socket);
-        }
-        self.end_reading(socket, now_ms);
-        if !sending {
-            self.close(socket);
-        }
-    }
-
-    fn write_stream(
-        &mut self,
-        socket: SocketKey,
-        now_ms: u64,
-        write: impl FnOnce(&Stream, &mut Vec<u8>) -> bool,
-    ) {
-        let buffers = self.service.buffers.clone();
-        let Some(connection) = self.connection(socket) else {
-            return;
-        };
-        let Some(stream) = &mut connection.stream else {
-            return;
-        };
-        let Ok(mut out): Result<PoolBuffer, _> = buffers.take(512) else {
-            // What is not said now is never said: a client whose stream ends asks anew, one that is told nothing does not.
-            self.close(socket);
-            return;
-        };
-        if !write(stream, &mut out) {
-            return;
-        }
-        stream.written_ms = now_ms;
-        self.service.metrics.add(Counter::StreamEvents, 1);
-        self.transmit(socket, out, now_ms);
+        self.metrics.add(Counter::StreamEvents, count as u64);
+        flow
     }
 }

@@ -1,14 +1,10 @@
 //! From answers to bytes on the wire: the writing half of a connection.
 
-use crate::component::Finished;
 use crate::mem::{Output, PoolBuffer};
 use crate::metrics::{Counter, Phase as Timed};
 use crate::ring::{Ring, SocketKey};
-use crate::wire::chunked::ChunkError;
-use crate::wire::http1::HeadError;
 
 use super::connection::Phase;
-use super::endpoint;
 use super::{LINGER_MS, Shard, millis};
 
 /// Bytes that may wait behind a send in flight. An event stream whose reader is slower than that is closed.
@@ -90,7 +86,9 @@ impl<R: Ring> Shard<R> {
             self.linger(socket, now_ms);
             return;
         }
-        if connection.is_reading() {
+        if connection.phase == Phase::Streaming {
+            self.pump(socket, now_ms);
+        } else if connection.is_reading() {
             self.advance(socket, now_ms);
         }
         // Nobody is left to ask, or nobody is to ask any more.
@@ -115,7 +113,7 @@ impl<R: Ring> Shard<R> {
 
     /// Closes our side and waits a moment for the peer to read the answer: closing with unread bytes would reset the
     /// connection, and the peer could lose the answer that says why (RFC 9112 section 9.6).
-    fn linger(&mut self, socket: SocketKey, now_ms: u64) {
+    pub(super) fn linger(&mut self, socket: SocketKey, now_ms: u64) {
         let Some(connection) = self.connection(socket) else {
             return;
         };
@@ -133,207 +131,8 @@ impl<R: Ring> Shard<R> {
         self.ring.shutdown(socket);
     }
 
-    /// Answers a request whose framing cannot be trusted, or that breaks a limit, and closes.
-    pub(super) fn refuse(
-        &mut self,
-        socket: SocketKey,
-        out: &mut Option<PoolBuffer>,
-        status: u16,
-        reason: &str,
-        now_ms: u64,
-    ) {
-        let mut text = Vec::new();
-        endpoint::write_error(&mut text, status, reason);
-        self.service.count_status(status);
-        self.service.log_refusal(status, reason, text.len());
-        if let Some(buffer) = self.output(out, text.len()) {
-            buffer.extend_from_slice(&text);
-        }
-        self.end_reading(socket, now_ms);
-    }
-
-    /// Answers a head that breaks the grammar, or a limit, which is then named with its value.
-    pub(super) fn refuse_head(
-        &mut self,
-        socket: SocketKey,
-        out: &mut Option<PoolBuffer>,
-        error: HeadError,
-        now_ms: u64,
-    ) {
-        self.service.metrics.add(Counter::RefusedHead, 1);
-        let limits = self.service.head_limits();
-        let limit = match error {
-            HeadError::TargetTooLong | HeadError::HeadTooLarge => Some(limits.bytes_max),
-            HeadError::TooManyFields => Some(limits.count_max),
-            _ => None,
-        };
-        self.refuse_limit(socket, out, error.status(), error.reason(), limit, now_ms);
-    }
-
-    /// The same for a chunked body.
-    pub(super) fn refuse_chunks(
-        &mut self,
-        socket: SocketKey,
-        out: &mut Option<PoolBuffer>,
-        error: ChunkError,
-        now_ms: u64,
-    ) {
-        let limits = self.service.chunk_limits();
-        if error == ChunkError::DataTooLarge {
-            self.refuse_body_size(socket, out, limits.data_bytes_max, now_ms);
-            return;
-        }
-        self.service.metrics.add(Counter::RefusedHead, 1);
-        let limit = (error == ChunkError::TooMuchOverhead).then_some(limits.overhead_bytes_max);
-        self.refuse_limit(socket, out, error.status(), error.reason(), limit, now_ms);
-    }
-
-    fn refuse_limit(
-        &mut self,
-        socket: SocketKey,
-        out: &mut Option<PoolBuffer>,
-        status: u16,
-        reason: &'static str,
-        limit: Option<usize>,
-        now_ms: u64,
-    ) {
-        match limit {
-            None => self.refuse(socket, out, status, reason, now_ms),
-            Some(limit) => {
-                let reason = format!("{reason}; the limit is {limit}");
-                self.refuse(socket, out, status, &reason, now_ms);
-            }
-        }
-    }
-
-    pub(super) fn refuse_body_size(
-        &mut self,
-        socket: SocketKey,
-        out: &mut Option<PoolBuffer>,
-        limit: usize,
-        now_ms: u64,
-    ) {
-        self.service.metrics.add(Counter::RefusedSize, 1);
-        let reason = format!(
-            "the body is longer than {limit} bytes; send less, or have the operator raise limits.body_bytes_max"
-        );
-        self.refuse(socket, out, 413, &reason, now_ms);
-    }
-
-    pub(super) fn refuse_overload_into(
-        &mut self,
-        socket: SocketKey,
-        out: &mut Option<PoolBuffer>,
-        now_ms: u64,
-    ) {
-        self.service.metrics.add(Counter::RefusedOverload, 1);
-        self.refuse(socket, out, 503, "out of buffers; try again later", now_ms);
-    }
-
-    /// The buffer pool is exhausted: the answer is part of the program, so that it costs none.
-    pub(super) fn refuse_overload(&mut self, socket: SocketKey, now_ms: u64) {
-        self.service.metrics.add(Counter::RefusedOverload, 1);
-        self.refuse_connection(socket, now_ms);
-    }
-
-    /// Sends the constant 503 and closes.
-    pub(super) fn refuse_connection(&mut self, socket: SocketKey, now_ms: u64) {
-        self.end_reading(socket, now_ms);
-        let write_until_ms = now_ms + millis(self.service.shared.limits.write_deadline);
-        let clock = self.service.clock();
-        let Some(connection) = self.connection(socket) else {
-            return;
-        };
-        // Behind half an answer, or in a stream, it would be no answer.
-        if connection.sending_since.is_some() || connection.stream.is_some() {
-            self.close(socket);
-            return;
-        }
-        let call = connection.call.take();
-        connection.phase = Phase::Idle;
-        if let Some(call) = call {
-            self.service.abandon(*call);
-        }
-        let Some(connection) = self.connection(socket) else {
-            return;
-        };
-        connection.sending_since = Some(clock);
-        connection.write_deadline_ms = write_until_ms;
-        self.service.count_status(503);
-        self.ring.send(socket, Output::from(endpoint::OVERLOADED));
-    }
-
-    pub(super) fn refuse_slow_request(&mut self, socket: SocketKey, phase: Phase, now_ms: u64) {
-        let limits = &self.service.shared.limits;
-        let reason = match phase {
-            Phase::Body => format!(
-                "the body took longer than {} s; send it faster",
-                limits.body_deadline.as_secs()
-            ),
-            _ => format!(
-                "the head took longer than {} s; send it faster",
-                limits.head_deadline.as_secs()
-            ),
-        };
-        let mut out = None;
-        self.refuse(socket, &mut out, 408, &reason, now_ms);
-        match out {
-            Some(out) => self.transmit(socket, out, now_ms),
-            None => self.close(socket),
-        }
-    }
-
-    /// A worker has finished a call.
-    pub(super) fn call_finished(&mut self, finished: Finished, now_ms: u64) {
-        let Some(socket) = self.service.caller_of(finished.ticket) else {
-            return;
-        };
-        let Some(connection) = self.connection(socket) else {
-            return;
-        };
-        let matches = connection
-            .call
-            .as_ref()
-            .is_some_and(|call| call.ticket == finished.ticket);
-        if !matches {
-            return;
-        }
-        let Some(call) = connection.call.take() else {
-            return;
-        };
-        connection.phase = Phase::Idle;
-        self.service.forget_call(finished.ticket);
-        let keep_alive = call.keep_alive && !self.service.draining;
-        let Ok(mut out) = self.service.buffers.take(finished.members.len() + 1024) else {
-            self.refuse_overload(socket, now_ms);
-            return;
-        };
-        self.service
-            .answer_finished(&call, &finished, keep_alive, &mut out);
-        self.resume_after_call(socket, out, keep_alive, now_ms);
-    }
-
-    /// The caller's session cancelled the call: it is stopped, and the caller told so.
-    pub(super) fn call_cancelled(&mut self, socket: SocketKey, now_ms: u64) {
-        let Some(connection) = self.connection(socket) else {
-            return;
-        };
-        let Some(call) = connection.call.take() else {
-            return;
-        };
-        connection.phase = Phase::Idle;
-        let keep_alive = call.keep_alive && !self.service.draining;
-        let Ok(mut out) = self.service.buffers.take(1024) else {
-            self.service.abandon(*call);
-            self.refuse_overload(socket, now_ms);
-            return;
-        };
-        self.service.answer_cancelled(&call, keep_alive, &mut out);
-        self.service.abandon(*call);
-        self.resume_after_call(socket, out, keep_alive, now_ms);
-    }
-
-    fn resume_after_call(
+    /// The answer to what left the shard is there: the connection goes on after it.
+    pub(super) fn resume(
         &mut self,
         socket: SocketKey,
         out: PoolBuffer,
@@ -347,6 +146,9 @@ impl<R: Ring> Shard<R> {
             if let Some(connection) = self.connection(socket) {
                 connection.deadline_ms = idle_until_ms;
             }
+        }
+        if let Some(connection) = self.connection(socket) {
+            connection.phase = Phase::Idle;
         }
         self.transmit(socket, out, now_ms);
     }

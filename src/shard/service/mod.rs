@@ -3,30 +3,41 @@
 //! The steady path of a tool call is here, and it allocates nothing: the message is scanned in place, the tool is looked up by a borrowed
 //! name, and the answer is written once into the buffer that will be sent.
 
-mod call;
+mod batch;
+mod channels;
+mod frame;
 mod http;
-mod message;
+mod made;
+mod post;
+mod refuse;
+mod request;
+mod sse;
+mod streams;
 
-pub(super) use message::{CAPABILITIES, INSTRUCTIONS, LIST_HINTS};
-
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use arc_swap::Cache;
-
-use crate::component::{Finished, InstancePool, Mailbox};
+use crate::component::Finished;
 use crate::limits::BUFFER_CLASS_BYTES;
 use crate::mcp::{Principal, SessionId};
-use crate::mem::{BufferPool, ByteBudget, Slab};
-use crate::metrics::{Counter, Gauge, ShardMetrics};
+use crate::mem::{BufferPool, ByteBudget};
+use crate::metrics::{Counter, Gauge, Phase, ShardMetrics};
 use crate::ring::SocketKey;
 use crate::tape::LogProducer;
 use crate::wire::chunked::ChunkLimits;
 use crate::wire::http1::HeadLimits;
 
-use super::access::Entry;
-use super::connection::PendingCall;
-use super::stream::{Origin, Stream};
-use super::{Message, Shared, Snapshot};
+use super::access::Answer;
+use super::channel::{Channel, Word};
+use super::dispatch::{Away, Dispatcher, Ending, write_ending};
+use super::exchange::Exchange;
+use super::stream::Stream;
+use super::{Message, Shared};
+
+pub(super) use frame::Frame;
+use made::{Circumstances, target_of};
+pub(super) use request::{Arrival, Request};
 
 /// Buffers that stay ready on each shard, by class: what a burst needs without asking the allocator.
 const READY_BUFFERS: [usize; 3] = [256, 64, 8];
@@ -39,15 +50,15 @@ pub struct ServiceOptions {
     pub access_log: Option<LogProducer>,
 }
 
-/// Who asks, and since when.
-#[derive(Clone, Copy)]
-pub(super) struct Caller {
-    pub(super) socket: SocketKey,
-    /// When its first bytes were looked at, on the service's clock.
-    pub(super) started: u64,
-    /// What reading its head took.
-    pub(super) head_ns: u64,
-    pub(super) now_ms: u64,
+/// Where the answer of a call goes that has left the shard.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// To the exchange that waits on this connection.
+    Exchange(SocketKey),
+    /// To a stream of its session, which somebody may carry on any shard.
+    Channel(Rc<Channel>),
+    /// Nowhere: its client went away before it had a stream to come back to.
+    Nowhere,
 }
 
 /// What became of a request.
@@ -57,8 +68,8 @@ pub(super) enum Served {
         /// Whether another request may follow.
         keep_alive: bool,
     },
-    /// The call went to a worker; nothing is written yet.
-    Moved(Box<PendingCall>),
+    /// The answer comes later; nothing is written yet.
+    Pending(Box<Exchange>),
     /// The head of an event stream is written, and perhaps its first event.
     Stream(Box<Stream>),
 }
@@ -67,46 +78,48 @@ pub(super) enum Served {
 pub struct Service {
     pub(super) index: usize,
     pub(super) shared: Arc<Shared>,
-    pub(super) snapshot: Cache<Arc<arc_swap::ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    pub(super) dispatcher: Dispatcher<Place>,
     pub(super) buffers: BufferPool,
     pub(super) metrics: ShardMetrics,
     pub(super) draining: bool,
-    pool: InstancePool,
-    mailbox: Arc<Mailbox>,
-    /// Calls that left the shard: ticket to socket.
-    moved: Slab<SocketKey>,
+    /// The connections that carry streams of sessions, by their numbers.
+    pub(super) carriers: HashMap<u64, SocketKey>,
+    /// Words to carriers of this shard that are still to be heard.
+    pub(super) words: Vec<(u64, Word)>,
+    /// Whether any tool wants arguments repeated in headers.
+    has_param_headers: bool,
     clock: quanta::Clock,
     log: Option<LogProducer>,
     line: Vec<u8>,
     /// Milliseconds since 1970 when the shard's clock was zero.
     unix_offset_ms: u64,
     now_ms: u64,
-    stream_count: u64,
+    owner_count: u64,
 }
 
 impl Service {
     /// The service of shard `index`.
     pub fn new(index: usize, shared: Arc<Shared>, options: ServiceOptions) -> Self {
         let waking = Arc::clone(&shared);
-        let mailbox = shared.runtime.mailbox(move || waking.ports[index].wake());
+        let dispatcher = Dispatcher::new(Arc::clone(&shared), move || waking.ports[index].wake());
         let unix_ms = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
         Self {
             index,
-            snapshot: Cache::new(Arc::clone(&shared.snapshot)),
+            dispatcher,
             buffers: BufferPool::new(options.buffers, READY_BUFFERS),
             metrics: ShardMetrics::new(),
             draining: false,
-            pool: shared.runtime.instance_pool(Arc::clone(&mailbox)),
-            mailbox,
-            moved: Slab::new(shared.limits.request_count_max),
+            carriers: HashMap::new(),
+            words: Vec::new(),
+            has_param_headers: false,
             clock: quanta::Clock::new(),
             log: options.access_log,
             line: Vec::with_capacity(512),
             unix_offset_ms: unix_ms.saturating_sub(shared.now_ms()),
             now_ms: 0,
-            stream_count: 0,
+            owner_count: 0,
             shared,
         }
     }
@@ -121,13 +134,9 @@ impl Service {
         self.shared.snapshot.load().catalog.generation()
     }
 
-    /// Whether a worker has handed a result back that was not looked at yet.
+    /// Whether a call that is away has ended, or said something, that was not looked at yet.
     pub fn has_finished(&self) -> bool {
-        !self.mailbox.is_empty()
-    }
-
-    pub(super) fn next_finished(&mut self) -> Option<Finished> {
-        self.mailbox.take()
+        self.dispatcher.has_mail()
     }
 
     pub(super) fn next_message(&mut self) -> Option<Message> {
@@ -136,13 +145,23 @@ impl Service {
 
     /// Refills and disposes of up to `budget` instances; returns whether some work is left.
     pub(super) fn maintain(&mut self, budget: usize) -> bool {
-        self.pool.maintain(budget)
+        self.dispatcher.pool.maintain(budget)
     }
 
     /// Learns of the components of a new catalogue.
     pub(super) fn follow_catalog(&mut self) {
-        let snapshot = Arc::clone(self.snapshot.load());
-        self.pool.follow(snapshot.catalog.components());
+        self.dispatcher.follow_catalog();
+        let catalog = &self.dispatcher.snapshot.load().catalog;
+        let mut tools = catalog
+            .names()
+            .into_iter()
+            .filter_map(|name| catalog.tool(name));
+        self.has_param_headers = tools.any(|tool| !tool.header_bindings.is_empty());
+    }
+
+    /// The shard's clock at this turn.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     /// Now, in the units of [`Service::since`].
@@ -178,55 +197,45 @@ impl Service {
         Principal::ANONYMOUS
     }
 
-    /// A number for a stream that no other stream of the process has.
-    fn next_stream_owner(&mut self) -> u64 {
-        self.stream_count += 1;
-        ((self.index as u64 + 1) << 48) | self.stream_count
-    }
-
-    pub(super) fn end_stream(&mut self, stream: &Stream, _socket: SocketKey) {
-        self.shared.streams.leave();
-        if let Origin::Session { id, owner } = stream.origin {
-            self.shared
-                .sessions
-                .release_stream(id, stream.principal, owner, self.now_ms);
-        }
-    }
-
-    pub(super) fn count_status(&mut self, status: u16) {
-        self.metrics.add(
-            match status {
-                200..=299 => Counter::ResponsesOk,
-                500.. => Counter::ResponsesServerError,
-                _ => Counter::ResponsesClientError,
-            },
-            1,
-        );
-    }
-
-    /// Writes the access log's line, if there is a log. A line that does not fit the recorder's queue is counted.
-    fn log(&mut self, entry: &Entry<'_>) {
-        let Some(log) = &mut self.log else { return };
-        self.line.clear();
-        entry.write(&mut self.line);
-        if !log.try_push(&self.line) {
-            self.metrics.add(Counter::AccessLogDropped, 1);
-        }
-    }
-
-    pub(super) fn log_refusal(&mut self, status: u16, reason: &str, response_bytes: usize) {
-        let entry = Entry {
-            time_ms: self.unix_offset_ms + self.now_ms,
-            shard: self.index,
-            method: "",
-            tool: "",
-            status,
-            outcome: reason,
-            duration_us: 0,
-            request_bytes: 0,
-            response_bytes,
+    /// Writes the answer to a call that has ended elsewhere; the HTTP status that goes with it.
+    pub(super) fn write_ending(
+        &self,
+        away: &Away<Place>,
+        finished: &Finished,
+        out: &mut Vec<u8>,
+    ) -> u16 {
+        let ending = Ending {
+            members: &finished.members,
+            report: &finished.report,
+            asked: finished.asked.as_deref(),
         };
-        self.log(&entry);
+        let unix_ms = self.unix_offset_ms + self.now_ms;
+        let seal = self.dispatcher.seal(away.binding.as_deref(), unix_ms);
+        write_ending(out, &away.id, away.revision, &ending, seal)
+    }
+
+    /// Counts and logs the answer to a call that has ended elsewhere.
+    pub(super) fn note_call(
+        &mut self,
+        away: &Away<Place>,
+        status: u16,
+        outcome: &str,
+        bytes: usize,
+    ) {
+        let answer = Answer {
+            method: away.method.name(),
+            target: &away.target,
+            status,
+            outcome,
+            bytes,
+        };
+        match away.place {
+            Place::Exchange(_) => self.note(away.started, away.request_bytes, &answer),
+            Place::Channel(_) | Place::Nowhere => {
+                self.log(away.started, away.request_bytes, &answer);
+            }
+        }
+        self.metrics.record(Phase::Total, self.since(away.started));
     }
 
     /// Brings gauges up to date, before somebody reads them.
@@ -241,35 +250,12 @@ impl Service {
             .set_counter(Counter::BufferMisses, stats.misses);
         self.metrics
             .set_counter(Counter::BufferExhausted, stats.refused);
-        let pool = self.pool.stats();
+        let pool = self.dispatcher.pool.stats();
         self.metrics.set(Gauge::InstancesReady, pool.ready as u64);
         self.metrics
             .set_counter(Counter::LeaseReady, pool.calls_ready);
         self.metrics
             .set_counter(Counter::LeaseCold, pool.calls_fresh);
-    }
-
-    pub(super) fn caller_of(&self, ticket: u64) -> Option<SocketKey> {
-        self.moved.get(ticket).copied()
-    }
-
-    /// The sockets whose calls have left the shard.
-    pub(super) fn callers(&self) -> impl Iterator<Item = SocketKey> {
-        self.moved.iter().map(|(_, socket)| *socket)
-    }
-
-    /// The call of this ticket is answered.
-    pub(super) fn forget_call(&mut self, ticket: u64) {
-        if self.moved.remove(ticket).is_some() {
-            self.shared.calls.leave();
-        }
-    }
-
-    /// Nobody waits for this call any longer: the guest is told to stop.
-    pub(super) fn abandon(&mut self, call: PendingCall) {
-        call.cancel.cancel();
-        self.forget_call(call.ticket);
-        self.metrics.add(Counter::CallCancelled, 1);
     }
 
     /// The id of a fresh session.

@@ -1,0 +1,128 @@
+//! The calls that are away: what their answers need when they come back, and where those go.
+
+use std::sync::Arc;
+
+use crate::component::{CancelHandle, Outbox, Outgoing};
+use crate::mcp::{InlineId, Invocation, Method, Revision, SessionId};
+use crate::mem::Slab;
+
+use super::retry::Binding;
+
+/// A call that is away.
+///
+/// Shape: `P` is where its transport takes the answer.
+pub(in super::super) struct Away<P> {
+    pub(in super::super) cancel: CancelHandle,
+    pub(in super::super) place: P,
+    pub(in super::super) id: InlineId,
+    pub(in super::super) revision: Revision,
+    pub(in super::super) session: Option<SessionId>,
+    pub(in super::super) method: Method,
+    /// What it is about: a tool, a prompt, a resource.
+    pub(in super::super) target: Box<str>,
+    /// What it says before its answer.
+    pub(in super::super) outbox: Option<Arc<Outbox>>,
+    /// What its questions to the client are sealed with.
+    pub(in super::super) binding: Option<Box<Binding>>,
+    /// On the transport's clock.
+    pub(in super::super) started: u64,
+    pub(in super::super) request_bytes: usize,
+}
+
+/// What a transport says of a call beside the request itself.
+pub(in super::super) struct Origin<P> {
+    pub(in super::super) place: P,
+    pub(in super::super) started: u64,
+    pub(in super::super) request_bytes: usize,
+}
+
+impl<P> Away<P> {
+    pub(super) fn new(
+        invocation: &Invocation<'_>,
+        target: Box<str>,
+        origin: Origin<P>,
+        cancel: CancelHandle,
+    ) -> Self {
+        Self {
+            cancel,
+            place: origin.place,
+            id: InlineId::new(&invocation.id),
+            revision: invocation.revision,
+            session: invocation.session,
+            method: invocation.method(),
+            target,
+            outbox: None,
+            binding: None,
+            started: origin.started,
+            request_bytes: origin.request_bytes,
+        }
+    }
+}
+
+impl<P> Away<P> {
+    /// Takes what it has said and nobody has heard.
+    pub(in super::super) fn said(&self) -> Vec<Outgoing> {
+        said(self.outbox.as_ref())
+    }
+}
+
+/// Takes everything that waits in an outbox.
+pub(super) fn said(outbox: Option<&Arc<Outbox>>) -> Vec<Outgoing> {
+    outbox.map_or_else(Vec::new, |outbox| {
+        std::iter::from_fn(|| outbox.take()).collect()
+    })
+}
+
+/// The table of calls. A call has its ticket before it starts, and its entry once it has left.
+pub(in super::super) struct Calls<P> {
+    table: Slab<Option<Box<Away<P>>>>,
+}
+
+impl<P> Calls<P> {
+    pub(super) fn new(count_max: usize) -> Self {
+        Self {
+            table: Slab::new(count_max),
+        }
+    }
+
+    /// A ticket for a call that is about to start; none when as many are open as may be.
+    pub(super) fn ticket(&mut self) -> Option<u64> {
+        self.table.insert(None).ok()
+    }
+
+    /// The call with this ticket has left.
+    pub(super) fn leave(&mut self, ticket: u64, away: Box<Away<P>>) {
+        if let Some(slot) = self.table.get_mut(ticket) {
+            *slot = Some(away);
+        }
+    }
+
+    /// The ticket is no more; the call, if it had left.
+    pub(super) fn remove(&mut self, ticket: u64) -> Option<Box<Away<P>>> {
+        self.table.remove(ticket)?
+    }
+
+    /// The call with this ticket.
+    pub(in super::super) fn get(&self, ticket: u64) -> Option<&Away<P>> {
+        self.table.get(ticket)?.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(in super::super) fn get_mut(&mut self, ticket: u64) -> Option<&mut Away<P>> {
+        self.table.get_mut(ticket)?.as_deref_mut()
+    }
+
+    /// The tickets of the calls for which this holds.
+    pub(in super::super) fn select(&self, mut is_it: impl FnMut(&Away<P>) -> bool) -> Vec<u64> {
+        let away = |(ticket, slot): (u64, &Option<Box<Away<P>>>)| {
+            let is_it = slot.as_ref().is_some_and(|away| is_it(away));
+            is_it.then_some(ticket)
+        };
+        self.table.iter().filter_map(away).collect()
+    }
+
+    /// Whether there is no call.
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+}

@@ -1,0 +1,210 @@
+//! Requests to answers: what a shard and the stdio server have in common.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Cache};
+
+use crate::component::{CallReport, Finished, InstancePool, Mailbox, Outgoing};
+use crate::mcp::reply;
+use crate::mcp::route::ListenFilter;
+use crate::mcp::{Invocation, Principal, Reason};
+use crate::metrics::{Phase, ShardMetrics};
+use crate::shard::{Shared, Snapshot};
+
+use super::calls::{Away, Calls, Origin};
+use super::ending::Seal;
+use super::retry::{Binding, Sealer};
+use super::work::Desk;
+use super::{Plan, plan};
+
+/// What an answer without a component takes beside the page of a list.
+const READY_BYTES: usize = 1024;
+
+/// Who asks, as far as a request does not say it itself.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Asker {
+    pub(in super::super) principal: Principal,
+    /// Whether the client can hear anything before the answer; if not, why.
+    pub(in super::super) hears: Result<(), &'static str>,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub(in super::super) unix_ms: u64,
+}
+
+/// What a session keeps between its requests, or a process for its one client.
+pub(in super::super) trait Conversation {
+    /// The text of `clientInfo`, if the handshake had one.
+    fn client_info(&self) -> Option<Box<[u8]>>;
+
+    /// Follows one more resource.
+    ///
+    /// Errors: it follows as many as it may.
+    fn follow(&mut self, uri: &str) -> Result<(), Reason<'static>>;
+
+    /// Follows a resource no longer.
+    fn unfollow(&mut self, uri: &str);
+}
+
+/// Nobody's: a modern request stands alone.
+pub(in super::super) struct Alone;
+
+impl Conversation for Alone {
+    fn client_info(&self) -> Option<Box<[u8]>> {
+        None
+    }
+
+    fn follow(&mut self, _uri: &str) -> Result<(), Reason<'static>> {
+        Ok(())
+    }
+
+    fn unfollow(&mut self, _uri: &str) {}
+}
+
+/// What became of a request.
+pub(in super::super) enum Made<'b> {
+    /// The body of its answer was appended.
+    Body {
+        /// The HTTP status that goes with it.
+        status: u16,
+        /// Of a component's call.
+        call: Option<CallReport>,
+        /// What the call said before it ended.
+        said: Vec<Outgoing>,
+    },
+    /// The answer comes later, for this ticket.
+    Later(u64),
+    /// It opens a stream of notifications, which is the transport's.
+    Listen(ListenFilter<'b>),
+}
+
+impl Made<'_> {
+    pub(super) fn body(status: u16) -> Self {
+        Self::Body {
+            status,
+            call: None,
+            said: Vec::new(),
+        }
+    }
+
+    pub(super) fn called(status: u16, report: CallReport, said: Vec<Outgoing>) -> Self {
+        Self::Body {
+            status,
+            call: Some(report),
+            said,
+        }
+    }
+}
+
+/// The instances and calls of one thread.
+pub(in super::super) struct Dispatcher<P> {
+    pub(in super::super) shared: Arc<Shared>,
+    pub(in super::super) snapshot: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    pub(in super::super) pool: InstancePool,
+    pub(in super::super) calls: Calls<P>,
+    pub(super) sealer: Sealer,
+    mailbox: Arc<Mailbox>,
+    clock: quanta::Clock,
+}
+
+impl<P> Dispatcher<P> {
+    /// A dispatcher whose thread is woken by `wake`.
+    pub(in super::super) fn new(
+        shared: Arc<Shared>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        let mailbox = shared.runtime.mailbox(wake);
+        Self {
+            snapshot: Cache::new(Arc::clone(&shared.snapshot)),
+            pool: shared.runtime.instance_pool(Arc::clone(&mailbox)),
+            calls: Calls::new(shared.limits.request_count_max),
+            sealer: Sealer::new(shared.state_key.clone(), &shared.limits),
+            mailbox,
+            clock: quanta::Clock::new(),
+            shared,
+        }
+    }
+
+    /// Learns of the components of a new catalogue.
+    pub(in super::super) fn follow_catalog(&mut self) {
+        let snapshot = Arc::clone(self.snapshot.load());
+        self.pool.follow(snapshot.catalog.components());
+    }
+
+    /// Whether something of a call that is away waits to be looked at.
+    pub(in super::super) fn has_mail(&self) -> bool {
+        !self.mailbox.is_empty()
+    }
+
+    /// A call that has ended elsewhere.
+    pub(in super::super) fn next_finished(&mut self) -> Option<Finished> {
+        self.mailbox.take()
+    }
+
+    /// A call that is away and has said something.
+    pub(in super::super) fn next_signal(&mut self) -> Option<u64> {
+        self.mailbox.take_signal()
+    }
+
+    /// What questions of a call are sealed with, if it may ask by ending.
+    pub(in super::super) fn seal<'s>(
+        &'s self,
+        binding: Option<&'s Binding>,
+        unix_ms: u64,
+    ) -> Option<Seal<'s>> {
+        binding.map(|binding| (&self.sealer, binding, unix_ms))
+    }
+
+    /// The call is over, or nobody cares for it any longer: its entry, which is no more.
+    pub(in super::super) fn forget(&mut self, ticket: u64) -> Option<Box<Away<P>>> {
+        let away = self.calls.remove(ticket)?;
+        self.shared.calls.leave();
+        Some(away)
+    }
+
+    /// Serves one request.
+    ///
+    /// Shape: the body of the answer is appended to `out`, if there is one already.
+    /// Errors: why it is refused; nothing is appended then.
+    pub(in super::super) fn serve<'b>(
+        &mut self,
+        invocation: &Invocation<'b>,
+        asker: Asker,
+        origin: Origin<P>,
+        conversation: &mut dyn Conversation,
+        metrics: &mut ShardMetrics,
+        out: &mut Vec<u8>,
+    ) -> Result<Made<'b>, Reason<'b>> {
+        let began = self.clock.raw();
+        let catalog = &self.snapshot.load().catalog;
+        let planned = plan(catalog, invocation);
+        let lookup_ns = self.clock.delta_as_nanos(began, self.clock.raw());
+        metrics.record(Phase::Lookup, lookup_ns);
+        match planned? {
+            Plan::Ready(ready) => {
+                out.reserve(ready.bytes() + READY_BYTES);
+                ready.write(out, &invocation.id, invocation.era(), catalog);
+                Ok(Made::body(200))
+            }
+            Plan::Function(function) => {
+                // Borrowed, not cloned: a count of references would be shared by all shards.
+                let mut desk = Desk {
+                    calls: &mut self.calls,
+                    pool: &mut self.pool,
+                    shared: &self.shared,
+                };
+                desk.call(invocation, &function, origin, metrics, out)
+            }
+            Plan::Work(work) => {
+                self.work(invocation, asker, origin, work, conversation, metrics, out)
+            }
+            Plan::Subscribe(work) => {
+                self.subscribe(invocation, asker, origin, work, conversation, metrics, out)
+            }
+            Plan::Unsubscribe(uri) => {
+                conversation.unfollow(&uri.to_cow());
+                reply::empty_result(out, &invocation.id, invocation.era());
+                Ok(Made::body(200))
+            }
+            Plan::Listen(filter) => Ok(Made::Listen(filter)),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! From a request to what answers it, in one place whatever the request came over.
+//!
+//! Invariants: nothing here knows a socket, a thread or a session table; what can be refused is refused before a component is asked; what
+//! is not offered is refused as the capabilities say it.
+
+mod caller;
+mod calls;
+mod dispatcher;
+mod ending;
+mod questions;
+mod ready;
+mod retry;
+mod work;
+
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Completer, Target, ToolRef};
+use crate::component::{CompletionRef, Component, Job};
+use crate::mcp::route::{ListenFilter, Members, Reference, Retry};
+use crate::mcp::{Invocation, List, Operation, Reason, StateFault};
+use crate::wire::json::{Reader, Str};
+
+pub(super) use calls::{Away, Origin};
+pub(super) use dispatcher::{Alone, Asker, Conversation, Dispatcher, Made};
+pub(super) use ending::{Ending, write_ending};
+pub(super) use questions::{answer_question, refuse_questions};
+use ready::Ready;
+
+/// What it takes to answer a request.
+pub(super) enum Plan<'c, 'b> {
+    /// Nothing more: the answer is known.
+    Ready(Ready<'c>),
+    /// One call of a plain function, which neither hears nor says anything while it runs.
+    Function(Function<'c, 'b>),
+    /// The work of a component that knows its host.
+    Work(Work<'b>),
+    /// The same, and if it succeeds, the session follows the resource.
+    Subscribe(Work<'b>),
+    /// The session follows the resource no longer.
+    Unsubscribe(Str<'b>),
+    /// A stream of notifications.
+    Listen(ListenFilter<'b>),
+}
+
+/// A plain function to call.
+pub(super) struct Function<'c, 'b> {
+    pub(super) tool: &'c ToolRef,
+    pub(super) tool_index: usize,
+    pub(super) name: Str<'b>,
+    pub(super) arguments: Option<&'b [u8]>,
+}
+
+/// What a component is to do.
+pub(super) struct Work<'b> {
+    pub(super) component: Arc<Component>,
+    pub(super) job: Job,
+    /// What it is about, for the log: a tool, a prompt, a resource.
+    pub(super) target: Str<'b>,
+    /// What an earlier attempt asked for.
+    pub(super) retry: Option<Retry<'b>>,
+}
+
+/// Decides what a request takes.
+///
+/// Errors: why it is refused.
+pub(super) fn plan<'c, 'b>(
+    catalog: &'c Catalog,
+    invocation: &Invocation<'b>,
+) -> Result<Plan<'c, 'b>, Reason<'b>> {
+    let desk = Desk {
+        catalog,
+        invocation,
+    };
+    match invocation.operation {
+        Operation::CallTool {
+            name,
+            arguments,
+            retry,
+            ..
+        } => desk.call_tool(name, arguments, retry),
+        Operation::Ping | Operation::SetLevel { .. } => Ok(Plan::Ready(Ready::Empty)),
+        Operation::Initialize { negotiated, .. } => {
+            Ok(Plan::Ready(Ready::Initialize { negotiated }))
+        }
+        Operation::Discover => Ok(Plan::Ready(Ready::Discover)),
+        Operation::ListTools { cursor } => desk.list(List::Tools, cursor),
+        Operation::ListResources { cursor } => desk.list(List::Resources, cursor),
+        Operation::ListTemplates { cursor } => desk.list(List::Templates, cursor),
+        Operation::ListPrompts { cursor } => desk.list(List::Prompts, cursor),
+        Operation::ReadResource { uri, retry } => {
+            let job = |uri| Job::ReadResource { uri };
+            desk.at_resource(uri, retry, job).map(Plan::Work)
+        }
+        Operation::Subscribe { uri } => {
+            let job = |uri| Job::Subscribe { uri };
+            desk.at_resource(uri, None, job).map(Plan::Subscribe)
+        }
+        Operation::Unsubscribe { uri } => match desk.offers(List::Resources) {
+            true => Ok(Plan::Unsubscribe(uri)),
+            false => Err(desk.not_offered()),
+        },
+        Operation::GetPrompt {
+            name,
+            arguments,
+            retry,
+        } => desk.get_prompt(name, arguments, retry),
+        Operation::Complete {
+            reference,
+            argument,
+            value,
+            context,
+        } => desk.complete(reference, argument, value, context),
+        Operation::Listen { filter } => Ok(Plan::Listen(filter)),
+        _ => Err(desk.not_offered()),
+    }
+}
+
+struct Desk<'c, 'i, 'b> {
+    catalog: &'c Catalog,
+    invocation: &'i Invocation<'b>,
+}
+
+impl<'c, 'b> Desk<'c, '_, 'b> {
+    fn not_offered(&self) -> Reason<'b> {
+        Reason::NotOffered {
+            method: self.invocation.method(),
+            revision: self.invocation.revision,
+        }
+    }
+
+    fn offers(&self, list: List) -> bool {
+        self.catalog.page(list, None).is_some()
+    }
+
+    fn call_tool(
+        &self,
+        name: Str<'b>,
+        arguments: Option<&'b [u8]>,
+        retry: Option<Retry<'b>>,
+    ) -> Result<Plan<'c, 'b>, Reason<'b>> {
+        // A name spelt with escapes is rare enough to be copied.
+        let found = match name.as_plain() {
+            Some(plain) => self.catalog.tool(plain),
+            None => self.catalog.tool(&name.to_cow()),
+        };
+        let tool = found.ok_or(Reason::UnknownTool { name })?;
+        match tool.target {
+            // What never asks never left a state.
+            Target::Function(_)
+                if !tool.component.is_host_aware()
+                    && retry.is_some_and(|retry| retry.request_state.is_some()) =>
+            {
+                Err(Reason::State {
+                    fault: StateFault::OtherRequest,
+                })
+            }
+            Target::Function(tool_index) if !tool.component.is_host_aware() => {
+                Ok(Plan::Function(Function {
+                    tool,
+                    tool_index,
+                    name,
+                    arguments,
+                }))
+            }
+            _ => Ok(Plan::Work(Work {
+                component: Arc::clone(&tool.component),
+                job: tool.job(arguments.unwrap_or_default().to_vec()),
+                target: name,
+                retry,
+            })),
+        }
+    }
+
+    fn list(&self, list: List, cursor: Option<Str<'b>>) -> Result<Plan<'c, 'b>, Reason<'b>> {
+        if !self.offers(list) {
+            return Err(self.not_offered());
+        }
+        Ready::page(self.catalog, list, cursor).map(Plan::Ready)
+    }
+
+    fn at_resource(
+        &self,
+        uri: Str<'b>,
+        retry: Option<Retry<'b>>,
+        job: impl FnOnce(Box<str>) -> Job,
+    ) -> Result<Work<'b>, Reason<'b>> {
+        if !self.offers(List::Resources) {
+            return Err(self.not_offered());
+        }
+        let address = uri.to_cow();
+        let component = self.catalog.resource(&address);
+        let component = component.ok_or(Reason::UnknownResource {
+            uri,
+            era: self.invocation.era(),
+        })?;
+        Ok(Work {
+            component: Arc::clone(component),
+            job: job(address.into()),
+            target: uri,
+            retry,
+        })
+    }
+
+    fn get_prompt(
+        &self,
+        name: Str<'b>,
+        arguments: Option<&'b [u8]>,
+        retry: Option<Retry<'b>>,
+    ) -> Result<Plan<'c, 'b>, Reason<'b>> {
+        if !self.offers(List::Prompts) {
+            return Err(self.not_offered());
+        }
+        let prompt = self.catalog.prompt(&name.to_cow());
+        let prompt = prompt.ok_or(Reason::UnknownPrompt { name })?;
+        Ok(Plan::Work(Work {
+            component: Arc::clone(&prompt.component),
+            job: Job::GetPrompt {
+                name: prompt.name.clone(),
+                arguments: pairs(arguments),
+            },
+            target: name,
+            retry,
+        }))
+    }
+
+    fn complete(
+        &self,
+        reference: Reference<'b>,
+        argument: Str<'b>,
+        value: Str<'b>,
+        context: Option<&'b [u8]>,
+    ) -> Result<Plan<'c, 'b>, Reason<'b>> {
+        let (target, of, list, unknown) = match reference {
+            Reference::Prompt(name) => (
+                name,
+                CompletionRef::Prompt(name.to_cow().into()),
+                List::Prompts,
+                Reason::UnknownPrompt { name },
+            ),
+            Reference::Template(template) => (
+                template,
+                CompletionRef::Template(template.to_cow().into()),
+                List::Templates,
+                Reason::UnknownTemplate { template },
+            ),
+        };
+        if !self.offers(list) {
+            return Err(self.not_offered());
+        }
+        match self.catalog.completer(&of).ok_or(unknown)? {
+            Completer::Nobody => Ok(Plan::Ready(Ready::NoSuggestions)),
+            Completer::Component(component, of) => Ok(Plan::Work(Work {
+                component: Arc::clone(component),
+                job: Job::Complete {
+                    of,
+                    argument: argument.to_cow().into(),
+                    value: value.to_cow().into(),
+                    arguments: pairs(context),
+                },
+                target,
+                retry: None,
+            })),
+        }
+    }
+}
+
+/// The members of an object whose values are strings, decoded.
+fn pairs(object: Option<&[u8]>) -> Vec<(String, String)> {
+    let members = Members::new(object.unwrap_or(b"{}"));
+    members
+        .filter_map(|(name, value)| {
+            let value = Reader::new(value, 0).string().ok()?;
+            Some((name.to_cow().into_owned(), value.to_cow().into_owned()))
+        })
+        .collect()
+}

@@ -1,0 +1,107 @@
+//! Answers that need no component.
+
+use crate::catalog::{Catalog, LIST_TTL_MS, Page};
+use crate::mcp::reply::{self, CacheScope, Hints};
+use crate::mcp::{Era, List, Reason, Revision, WriteId, cursor};
+use crate::wire::json::Str;
+
+/// What a client may tell its model about this server.
+const INSTRUCTIONS: &str =
+    "Each tool runs a WebAssembly component in a fresh sandbox: nothing is kept between calls.";
+
+/// What discovery says changes with the components, as the lists do.
+const DISCOVER_HINTS: Hints = Hints {
+    ttl_ms: LIST_TTL_MS,
+    scope: CacheScope::Public,
+};
+
+/// An answer that is known.
+pub(in super::super) enum Ready<'c> {
+    /// A result without members.
+    Empty,
+    /// The answer to `initialize`.
+    Initialize {
+        /// The revision that both sides speak from now on.
+        negotiated: Revision,
+    },
+    /// What there is.
+    Discover,
+    /// One page of a list.
+    Page(List, Page<'c>),
+    /// What is to be completed is known, and nobody completes it.
+    NoSuggestions,
+}
+
+impl<'c> Ready<'c> {
+    /// The page behind a cursor, or the first.
+    ///
+    /// Errors: the cursor is none of ours.
+    pub(super) fn page<'b>(
+        catalog: &'c Catalog,
+        list: List,
+        cursor: Option<Str<'b>>,
+    ) -> Result<Self, Reason<'b>> {
+        let after = match cursor {
+            None => None,
+            Some(text) => Some(cursor::read(list, text)?),
+        };
+        let page = catalog.page(list, after.as_deref());
+        Ok(page.map_or(Self::Empty, |page| Self::Page(list, page)))
+    }
+
+    /// Appends the answer.
+    pub(super) fn write(&self, out: &mut Vec<u8>, id: &impl WriteId, era: Era, catalog: &Catalog) {
+        match self {
+            Self::Empty => reply::empty_result(out, id, era),
+            Self::Initialize { negotiated } => reply::initialize_result(
+                out,
+                id,
+                *negotiated,
+                catalog.capabilities_in(*negotiated).as_bytes(),
+                Some(INSTRUCTIONS),
+            ),
+            Self::Discover => reply::discover_result(
+                out,
+                id,
+                catalog.capabilities(era).as_bytes(),
+                Some(INSTRUCTIONS),
+                DISCOVER_HINTS,
+            ),
+            Self::Page(list, page) => write_page(out, id, era, *list, page, catalog),
+            Self::NoSuggestions => {
+                let none = br#""completion":{"values":[],"total":0,"hasMore":false}"#;
+                reply::call_result(out, id, era, none);
+            }
+        }
+    }
+
+    /// How many bytes it takes, roughly: what is worth reserving for it.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Page(_, page) => page.json.len(),
+            _ => 0,
+        }
+    }
+}
+
+fn write_page(
+    out: &mut Vec<u8>,
+    id: &impl WriteId,
+    era: Era,
+    list: List,
+    page: &Page<'_>,
+    catalog: &Catalog,
+) {
+    let next = page.next.map(|last| cursor::write(list, last));
+    let hints = catalog.hints(list);
+    let hints = Hints {
+        ttl_ms: hints.ttl_ms,
+        scope: hints.scope,
+    };
+    let page = reply::Page {
+        list,
+        entries: &page.json,
+        next_cursor: next.as_deref(),
+    };
+    reply::list_result(out, id, era, &page, hints);
+}

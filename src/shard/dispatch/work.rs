@@ -1,0 +1,194 @@
+//! Calls: of plain functions, the short way, and of components that know their host.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::component::{CallContext, CallOutcome, InstancePool, Started};
+use crate::limits::TOOL_NAME_BYTES_MAX;
+use crate::mcp::reply;
+use crate::mcp::{Era, Invocation, Reason};
+use crate::metrics::{Counter, ShardMetrics};
+use crate::shard::Shared;
+use crate::wire::json::Str;
+
+use super::caller::{Hearing, caller};
+use super::calls::{Away, Calls, Origin, said};
+use super::dispatcher::{Asker, Conversation, Dispatcher, Made};
+use super::ending::{Ending, write_ending};
+use super::retry::Binding;
+use super::{Function, Work};
+
+/// What a call needs of its dispatcher, apart from the catalogue that its tool is borrowed from.
+pub(super) struct Desk<'d, P> {
+    pub(super) calls: &'d mut Calls<P>,
+    pub(super) pool: &'d mut InstancePool,
+    pub(super) shared: &'d Shared,
+}
+
+impl<P> Desk<'_, P> {
+    /// Calls a plain function.
+    pub(super) fn call<'b>(
+        &mut self,
+        invocation: &Invocation<'b>,
+        function: &Function<'_, 'b>,
+        origin: Origin<P>,
+        metrics: &mut ShardMetrics,
+        out: &mut Vec<u8>,
+    ) -> Result<Made<'b>, Reason<'b>> {
+        let (ticket, context) = self.ticket()?;
+        let era = invocation.era();
+        let mark = out.len();
+        reply::result_open(out, &invocation.id, era);
+        let component = &function.tool.component;
+        let (tool_index, arguments) = (function.tool_index, function.arguments);
+        match self
+            .pool
+            .call(component, tool_index, arguments, context, out)
+        {
+            Started::Done(report) | Started::Asked(_, report) => {
+                self.calls.remove(ticket);
+                reply::result_close(out, era);
+                Ok(Made::called(200, report, Vec::new()))
+            }
+            Started::Moved(cancel) => {
+                out.truncate(mark);
+                let away = Away::new(invocation, excerpt(function.name), origin, cancel);
+                self.leave(ticket, away, metrics)
+            }
+        }
+    }
+
+    /// A ticket for a call that is about to start, and its context.
+    fn ticket(&mut self) -> Result<(u64, CallContext), Reason<'static>> {
+        let ticket = self.calls.ticket().ok_or_else(|| self.full())?;
+        let deadline = Instant::now() + self.shared.limits.call_deadline;
+        Ok((ticket, CallContext { ticket, deadline }))
+    }
+
+    /// Files a call that goes on elsewhere.
+    fn leave<'b>(
+        &mut self,
+        ticket: u64,
+        away: Away<P>,
+        metrics: &mut ShardMetrics,
+    ) -> Result<Made<'b>, Reason<'b>> {
+        if !self.shared.calls.enter() {
+            away.cancel.cancel();
+            self.calls.remove(ticket);
+            return Err(self.full());
+        }
+        metrics.add(Counter::CallsMoved, 1);
+        self.calls.leave(ticket, Box::new(away));
+        Ok(Made::Later(ticket))
+    }
+
+    fn full(&self) -> Reason<'static> {
+        Reason::Overloaded {
+            limit: "limits.request_count_max",
+            value: self.shared.calls.limit(),
+        }
+    }
+}
+
+impl<P> Dispatcher<P> {
+    fn desk(&mut self) -> Desk<'_, P> {
+        Desk {
+            calls: &mut self.calls,
+            pool: &mut self.pool,
+            shared: &self.shared,
+        }
+    }
+
+    /// Has a component do something that may speak and ask before it is done.
+    pub(super) fn work<'b>(
+        &mut self,
+        invocation: &Invocation<'b>,
+        asker: Asker,
+        origin: Origin<P>,
+        work: Work<'b>,
+        conversation: &mut dyn Conversation,
+        metrics: &mut ShardMetrics,
+        out: &mut Vec<u8>,
+    ) -> Result<Made<'b>, Reason<'b>> {
+        let binding = Binding::of(
+            invocation,
+            asker.principal,
+            self.shared.limits.json_depth_max,
+        );
+        let recorded = match (work.retry, &binding) {
+            (Some(retry), Some(binding)) => self.sealer.reopen(retry, binding, asker.unix_ms)?,
+            _ => Default::default(),
+        };
+        let (ticket, context) = self.desk().ticket()?;
+        let hearing = match asker.hears {
+            Ok(()) => Hearing::Client(self.pool.outbox(ticket)),
+            Err(why) => Hearing::Nobody(why),
+        };
+        let client_info = match invocation.era() {
+            Era::Legacy => conversation.client_info(),
+            Era::Modern => None,
+        };
+        let caller = Arc::new(caller(invocation, client_info, hearing, recorded));
+        let outbox = caller.outbox.clone();
+        let mut members = Vec::new();
+        let started = self
+            .pool
+            .invoke(&work.component, work.job, caller, context, &mut members);
+        let (asked, report) = match started {
+            Started::Moved(cancel) => {
+                let mut away = Away::new(invocation, excerpt(work.target), origin, cancel);
+                away.outbox = outbox;
+                away.binding = binding;
+                return self.desk().leave(ticket, away, metrics);
+            }
+            Started::Done(report) => (None, report),
+            Started::Asked(asked, report) => (Some(asked), report),
+        };
+        self.calls.remove(ticket);
+        let ending = Ending {
+            members: &members,
+            report: &report,
+            asked: asked.as_deref(),
+        };
+        let seal = self.seal(binding.as_deref(), asker.unix_ms);
+        let status = write_ending(out, &invocation.id, invocation.revision, &ending, seal);
+        Ok(Made::called(status, report, said(outbox.as_ref())))
+    }
+
+    /// Follows a resource, if its component agrees.
+    pub(super) fn subscribe<'b>(
+        &mut self,
+        invocation: &Invocation<'b>,
+        asker: Asker,
+        origin: Origin<P>,
+        work: Work<'b>,
+        conversation: &mut dyn Conversation,
+        metrics: &mut ShardMetrics,
+        out: &mut Vec<u8>,
+    ) -> Result<Made<'b>, Reason<'b>> {
+        let uri = work.target.to_cow();
+        // Before the component is asked: a change right after its word must not be missed.
+        conversation.follow(&uri)?;
+        let made = self.work(invocation, asker, origin, work, conversation, metrics, out);
+        let refused = match &made {
+            Ok(Made::Body { call, .. }) => {
+                call.is_none_or(|report| report.outcome != CallOutcome::Ok)
+            }
+            Ok(_) => false,
+            Err(_) => true,
+        };
+        if refused {
+            conversation.unfollow(&uri);
+        }
+        made
+    }
+}
+
+/// A name as it is kept for the log.
+fn excerpt(name: Str<'_>) -> Box<str> {
+    let name = name.to_cow();
+    match name.char_indices().nth(TOOL_NAME_BYTES_MAX) {
+        Some((end, _)) => name[..end].into(),
+        None => name.into(),
+    }
+}

@@ -1,0 +1,100 @@
+//! What the process keeps for its one client.
+
+use std::sync::Arc;
+
+use crate::mcp::{InlineId, Reason, Subscriptions, Told, reply};
+
+use super::super::Shared;
+use super::super::dispatch::Conversation;
+use super::super::listen::{Listen, too_many};
+
+/// The client of a process.
+pub(super) struct Client {
+    shared: Arc<Shared>,
+    /// `clientInfo` of its `initialize`.
+    info: Option<Box<[u8]>>,
+    /// What its legacy side was told of.
+    told: Told,
+    subscriptions: Subscriptions,
+    /// What its modern side listens to.
+    listeners: Vec<Listen>,
+}
+
+impl Client {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let sessions = &shared.sessions;
+        let (changes, budget) = (sessions.changes(), sessions.kept_bytes());
+        let subscriptions = Subscriptions::new(Arc::clone(changes), Arc::clone(budget));
+        Self {
+            told: changes.now(),
+            subscriptions,
+            info: None,
+            listeners: Vec::new(),
+            shared,
+        }
+    }
+
+    /// Its legacy handshake begins.
+    pub(super) fn begin(&mut self, info: Option<&[u8]>) {
+        self.info = info.map(Box::from);
+        self.told = self.shared.sessions.changes().now();
+    }
+
+    /// It listens to this too.
+    ///
+    /// Errors: it has as many listeners as there may be.
+    pub(super) fn listen(&mut self, listen: Listen) -> Result<(), Reason<'static>> {
+        let value = self.shared.limits.stream_count_max;
+        if self.listeners.len() >= value {
+            let limit = "limits.stream_count_max";
+            return Err(Reason::Overloaded { limit, value });
+        }
+        self.listeners.push(listen);
+        Ok(())
+    }
+
+    /// It listens to this no longer.
+    pub(super) fn unlisten(&mut self, id: &InlineId) {
+        self.listeners
+            .retain(|listener| listener.id.as_bytes() != id.as_bytes());
+    }
+
+    /// Appends a line for each thing that has changed; `is_initialized` says whether the legacy side may be told.
+    pub(super) fn write_news(&mut self, is_initialized: bool, out: &mut Vec<u8>) {
+        let changes = self.shared.sessions.changes();
+        if is_initialized {
+            self.told.news(changes, |list| {
+                reply::list_changed::<InlineId>(out, list, None);
+                out.push(b'\n');
+                true
+            });
+            self.subscriptions.news(|uri| {
+                reply::resource_updated::<InlineId>(out, uri, None);
+                out.push(b'\n');
+                true
+            });
+        }
+        for listener in &mut self.listeners {
+            listener.news(changes, |message| {
+                out.extend_from_slice(message);
+                out.push(b'\n');
+                true
+            });
+        }
+    }
+}
+
+impl Conversation for Client {
+    fn client_info(&self) -> Option<Box<[u8]>> {
+        self.info.clone()
+    }
+
+    fn follow(&mut self, uri: &str) -> Result<(), Reason<'static>> {
+        let count_max = self.shared.limits.subscription_count_max;
+        self.subscriptions.add(uri, count_max).map_err(too_many)
+    }
+
+    fn unfollow(&mut self, uri: &str) {
+        self.subscriptions.remove(uri);
+    }
+}

@@ -1,0 +1,300 @@
+//! One client on standard input and output: the same requests as over HTTP, one message a line.
+//!
+//! Lines are served in order by one thread; only a call that leaves for a worker lets later lines overtake it. Nothing but MCP is ever
+//! written to the output. At the end of the input the calls in flight are still answered, but for those that wait for an answer of
+//! the client, who has none to give any longer; then the server ends.
+
+mod batch;
+mod client;
+mod reader;
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::task::Waker;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::component::{CallOutcome, Outgoing};
+use crate::mcp::reply;
+use crate::mcp::route::{ListenFilter, Process, is_batch, route_stdio};
+use crate::mcp::{
+    InlineId, Invocation, Message, Method, Notice, Operation, Principal, Reason, Refusal, Revision,
+    Route, scan,
+};
+use crate::metrics::ShardMetrics;
+
+use super::Shared;
+use super::dispatch::{
+    Asker, Conversation, Dispatcher, Ending, Made, Origin, answer_question, refuse_questions,
+    write_ending,
+};
+use super::listen::Listen;
+use batch::Line;
+use client::Client;
+use reader::Event;
+
+/// Instances made or disposed of after each event.
+const MAINTAIN_BUDGET: usize = 8;
+
+/// The server of one client.
+pub struct StdioServer<W> {
+    shared: Arc<Shared>,
+    dispatcher: Dispatcher<Line>,
+    events: Receiver<Event>,
+    waker: Waker,
+    process: Process,
+    client: Client,
+    metrics: ShardMetrics,
+    catalog_generation: u64,
+    changes_generation: u64,
+    ended: bool,
+    out: Vec<u8>,
+    output: W,
+}
+
+impl<W: Write> StdioServer<W> {
+    /// Starts reading `input` on a thread of its own. Of `shared`, the first port is this server's.
+    ///
+    /// Call it, and [`StdioServer::run`], inside a tokio runtime that runs on other threads: components may wait there.
+    /// Errors: the reading thread cannot be made.
+    pub fn start(
+        shared: Arc<Shared>,
+        input: impl Read + Send + 'static,
+        output: W,
+    ) -> io::Result<Self> {
+        let (events, bell) = reader::start(input, shared.limits.body_bytes_max)?;
+        let waker = bell.waker();
+        let mut dispatcher = Dispatcher::new(Arc::clone(&shared), move || bell.ring());
+        dispatcher.follow_catalog();
+        Ok(Self {
+            dispatcher,
+            events,
+            waker,
+            process: Process::default(),
+            client: Client::new(Arc::clone(&shared)),
+            metrics: ShardMetrics::new(),
+            catalog_generation: shared.snapshot.load().catalog.generation(),
+            changes_generation: 0,
+            ended: false,
+            out: Vec::new(),
+            output,
+            shared,
+        })
+    }
+
+    /// Serves until the input ends and the last call is answered.
+    ///
+    /// Errors: the output is closed or broken.
+    pub fn run(&mut self) -> io::Result<()> {
+        while !self.ended || !self.dispatcher.calls.is_empty() {
+            // The order matters: first ask to be woken, then look.
+            if let Some(port) = self.shared.ports.first() {
+                port.register(&self.waker);
+            }
+            self.look();
+            self.flush()?;
+            self.dispatcher.pool.maintain(MAINTAIN_BUDGET);
+            if self.ended && self.dispatcher.calls.is_empty() {
+                break;
+            }
+            match self.events.recv() {
+                Ok(Event::Line(line)) => self.serve(&line),
+                Ok(Event::TooLong) => {
+                    let reason = Reason::TooLong {
+                        limit: "limits.body_bytes_max",
+                        value: self.shared.limits.body_bytes_max,
+                    };
+                    self.refuse(&Refusal::new(reason, None));
+                }
+                Ok(Event::Wake) => {}
+                Ok(Event::End) | Err(_) => self.end(),
+            }
+            self.flush()?;
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.out.is_empty() {
+            self.output.write_all(&self.out)?;
+            self.output.flush()?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    /// Looks at what has happened elsewhere.
+    fn look(&mut self) {
+        while let Some(ticket) = self.dispatcher.next_signal() {
+            if let Some(away) = self.dispatcher.calls.get(ticket) {
+                let said = away.said();
+                self.say(said);
+            }
+        }
+        while let Some(finished) = self.dispatcher.next_finished() {
+            let Some(away) = self.dispatcher.forget(finished.ticket) else {
+                continue;
+            };
+            self.say(away.said());
+            if away.method == Method::Subscribe && finished.report.outcome != CallOutcome::Ok {
+                self.client.unfollow(&away.target);
+            }
+            let ending = Ending {
+                members: &finished.members,
+                report: &finished.report,
+                asked: finished.asked.as_deref(),
+            };
+            let seal = self.dispatcher.seal(away.binding.as_deref(), unix_ms());
+            let mut body = Vec::with_capacity(finished.members.len() + 256);
+            write_ending(&mut body, &away.id, away.revision, &ending, seal);
+            away.place.answer(Some(&body), &mut self.out);
+        }
+        self.notice_changes();
+    }
+
+    fn notice_changes(&mut self) {
+        let generation = self.shared.snapshot.load().catalog.generation();
+        if generation != self.catalog_generation {
+            self.catalog_generation = generation;
+            self.dispatcher.follow_catalog();
+        }
+        let changes = self.shared.sessions.changes().generation();
+        if changes != self.changes_generation {
+            self.changes_generation = changes;
+            let is_initialized = self.process.is_initialized();
+            self.client.write_news(is_initialized, &mut self.out);
+        }
+    }
+
+    /// The input has ended: nobody answers questions any longer.
+    fn end(&mut self) {
+        self.ended = true;
+        let calls = &self.dispatcher.calls;
+        for ticket in calls.select(|away| away.cancel.extension().is_none()) {
+            self.give_up(ticket);
+        }
+    }
+
+    /// A call that is given up gets no answer.
+    fn give_up(&mut self, ticket: u64) {
+        if let Some(away) = self.dispatcher.forget(ticket) {
+            away.cancel.cancel();
+            away.place.answer(None, &mut self.out);
+        }
+    }
+
+    fn say(&mut self, said: Vec<Outgoing>) {
+        if self.ended {
+            refuse_questions(&self.shared, None, &said);
+        }
+        for said in said {
+            if let Outgoing::Message(message) = said {
+                self.out.extend_from_slice(&message);
+                self.out.push(b'\n');
+            }
+        }
+    }
+
+    fn serve(&mut self, line: &[u8]) {
+        let shared = Arc::clone(&self.shared);
+        let has_batches = self.process.revision().is_some_and(Revision::has_batches);
+        if has_batches && is_batch(line) {
+            return self.serve_batch(line);
+        }
+        match scan(line, shared.limits.json_depth_max) {
+            Ok(message) => self.take(&message, &Line::Alone),
+            Err(refusal) => self.refuse(&refusal),
+        }
+    }
+
+    /// Acts on one message; the answer, if it gets one, goes where `line` says.
+    fn take(&mut self, message: &Message<'_>, line: &Line) {
+        match route_stdio(&mut self.process, message) {
+            Ok(Route::Invoke(invocation)) => self.answer(&invocation, line),
+            Ok(Route::Notice(Notice::Cancelled { request, .. })) => {
+                self.cancel(&InlineId::new(&request));
+            }
+            Ok(Route::Notice(_)) => {}
+            Ok(Route::Response(response)) => {
+                answer_question(&self.shared.runtime, &response);
+            }
+            Err(refusal) => self.refuse_on(line, &refusal),
+        }
+    }
+
+    fn refuse(&mut self, refusal: &Refusal<'_>) {
+        self.refuse_on(&Line::Alone, refusal);
+    }
+
+    fn refuse_on(&mut self, line: &Line, refusal: &Refusal<'_>) {
+        let mut body = Vec::new();
+        refusal.write(&mut body);
+        line.answer(Some(&body), &mut self.out);
+    }
+
+    fn answer(&mut self, invocation: &Invocation<'_>, line: &Line) {
+        if let Operation::Initialize { .. } = invocation.operation {
+            self.client.begin(invocation.client_info());
+        }
+        let asker = Asker {
+            principal: Principal::ANONYMOUS,
+            hears: Ok(()),
+            unix_ms: unix_ms(),
+        };
+        let origin = Origin {
+            place: line.clone(),
+            started: 0,
+            request_bytes: 0,
+        };
+        let mut body = Vec::new();
+        let (client, metrics) = (&mut self.client, &mut self.metrics);
+        let made = self
+            .dispatcher
+            .serve(invocation, asker, origin, client, metrics, &mut body);
+        match made {
+            Ok(Made::Body { said, .. }) => {
+                self.say(said);
+                line.answer(Some(&body), &mut self.out);
+            }
+            Ok(Made::Later(_)) => {}
+            Ok(Made::Listen(filter)) => self.listen(invocation, &filter, line),
+            Err(reason) => self.refuse_on(line, &Refusal::new(reason, Some(invocation.id))),
+        }
+    }
+
+    fn listen(&mut self, invocation: &Invocation<'_>, filter: &ListenFilter<'_>, line: &Line) {
+        let snapshot = self.shared.snapshot.load_full();
+        let heard = Listen::new(&self.shared, &snapshot.catalog, &invocation.id, filter);
+        let begun = heard.and_then(|(listen, followed)| {
+            let mark = self.out.len();
+            reply::acknowledged(&mut self.out, &listen.id, &listen.honoured(&followed));
+            self.out.push(b'\n');
+            self.client
+                .listen(listen)
+                .inspect_err(|_| self.out.truncate(mark))
+        });
+        match begun {
+            // Its result comes when it ends, and on a line of its own.
+            Ok(()) => line.answer(None, &mut self.out),
+            Err(reason) => self.refuse_on(line, &Refusal::new(reason, Some(invocation.id))),
+        }
+    }
+
+    /// A cancelled call gets no answer, and a cancelled listener hears nothing more.
+    fn cancel(&mut self, id: &InlineId) {
+        self.client.unlisten(id);
+        let calls = &self.dispatcher.calls;
+        for ticket in calls.select(|away| away.id.as_bytes() == id.as_bytes()) {
+            self.give_up(ticket);
+        }
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
+}
