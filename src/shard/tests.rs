@@ -6,19 +6,30 @@ use std::sync::{Arc, OnceLock};
 use crate::catalog::Catalog;
 use crate::component::{Component, Runtime, RuntimeOptions};
 use crate::limits::Limits;
-use crate::mcp::{HostRules, Sessions};
+use crate::mcp::{HostRules, SessionId, Sessions};
 use crate::mem::ByteBudget;
 use crate::ring::sim::Random;
 use crate::ring::{Faults, Ring, RingOptions, SimClient, SimNetwork, SimRing};
 
 use super::{Message, Service, ServiceOptions, Shard, Shared, Snapshot, Turn};
 
+mod streams;
+
+// The tests of components use more of it, and keep it.
+#[allow(dead_code, clippy::duplicate_mod)]
+#[path = "../component/tests/hosted.rs"]
+mod hosted;
+
+#[path = "../../tests/harness/guests.rs"]
+mod guests;
+
 /// One runtime for all tests: making one reserves address space.
 fn runtime() -> &'static (Arc<Runtime>, Vec<Arc<Component>>) {
     static RUNTIME: OnceLock<(Arc<Runtime>, Vec<Arc<Component>>)> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         let runtime = Runtime::new(&Limits::default(), RuntimeOptions::default()).unwrap();
-        let components = runtime.load_demo().unwrap();
+        let mut components = runtime.load_demo().unwrap();
+        components.push(runtime.load("everything", &guests::everything()).unwrap());
         (runtime, components)
     })
 }
@@ -32,7 +43,7 @@ struct World {
 impl World {
     fn new(seed: u64, faults: Faults, limits: Limits) -> Self {
         let (runtime, components) = runtime();
-        let sessions = Sessions::new(limits.session_count_max, 3_600_000);
+        let sessions = Sessions::of(&limits);
         let snapshot = Snapshot {
             catalog: Catalog::build(components, 1, 500),
             hosts: HostRules::loopback(),

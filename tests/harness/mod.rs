@@ -1,5 +1,13 @@
 //! A running appliance and a client for it that sends exactly the bytes it is told.
 
+pub mod guests;
+pub mod sse;
+
+// The unit tests use more of it.
+#[allow(dead_code)]
+#[path = "../../src/component/tests/hosted.rs"]
+pub mod hosted;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -26,6 +34,13 @@ pub fn scratch(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+/// The file of a component that knows its host, and does everything: see [`guests`].
+pub fn everything() -> PathBuf {
+    let path = scratch("guest").join("everything.wasm");
+    std::fs::write(&path, guests::everything()).unwrap();
+    path
 }
 
 /// A running `margay serve`.
@@ -274,10 +289,11 @@ impl Client {
             if let Some(end) = self.unread.windows(2).position(|window| window == b"\n\n") {
                 let event: Vec<u8> = self.unread.drain(..end + 2).collect();
                 let event = String::from_utf8(event).unwrap();
-                if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
-                    return serde_json::from_str(data).unwrap();
+                // What has no data only gives the client an id to come back with.
+                match event.lines().find_map(|line| line.strip_prefix("data: ")) {
+                    None | Some("") => continue,
+                    Some(data) => return serde_json::from_str(data).unwrap(),
                 }
-                continue;
             }
             assert!(self.more() > 0, "the stream ended");
         }
@@ -320,8 +336,13 @@ impl Client {
 
     /// Opens a legacy session of this revision; its id.
     pub fn initialize(&mut self, revision: &str) -> String {
+        self.initialize_with(revision, &json!({}))
+    }
+
+    /// The same for a client with these capabilities.
+    pub fn initialize_with(&mut self, revision: &str, capabilities: &Value) -> String {
         let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-            "protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}});
+            "protocolVersion": revision, "capabilities": capabilities, "clientInfo": {"name": "test", "version": "1"}}});
         let answer = self.post(&body.to_string(), "");
         assert_eq!(answer.status, 200, "{answer:?}");
         let session = answer
@@ -347,14 +368,16 @@ pub fn request(body: &str, headers: &str) -> String {
     )
 }
 
-/// Body and header lines of a modern request.
+/// Body and header lines of a modern request. What `params` has of a `_meta` stays.
 pub fn modern(id: u64, method: &str, mut params: Value) -> (String, String) {
-    params["_meta"] = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {},
-    });
+    let meta = &mut params["_meta"];
+    meta["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
+    let capabilities = &mut meta["io.modelcontextprotocol/clientCapabilities"];
+    if capabilities.is_null() {
+        *capabilities = json!({});
+    }
     let mut headers = format!("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\n");
-    if let Some(name) = params["name"].as_str() {
+    if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
         headers += &format!("Mcp-Name: {name}\r\n");
     }
     (
