@@ -120,6 +120,8 @@ fn at_the_cap_the_unused_session_gives_way() {
     let headers = session_headers(&used, "2025-11-25");
     for _ in 0..100 {
         client.initialize("2025-11-25");
+        // Use is told apart by the millisecond.
+        std::thread::sleep(std::time::Duration::from_millis(2));
         assert_eq!(
             legacy(&mut client, &headers, "ping", json!({})).status,
             200,

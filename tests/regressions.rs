@@ -240,6 +240,7 @@ fn stdio(config: &str, lines: &[String]) -> Vec<Value> {
         .args(["stdio", "--config"])
         .arg(&path)
         .env("XDG_DATA_HOME", folder.join("data"))
+        .env("XDG_STATE_HOME", folder.join("state"))
         .env("XDG_CACHE_HOME", cache())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
