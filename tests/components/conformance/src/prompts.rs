@@ -7,6 +7,7 @@ use crate::exports::margay::host::prompts::{
 };
 use crate::margay::host::types::{CacheHints, CacheScope, Content, Error, Icon, Role};
 use crate::questions::{ask_one, describe, field, form, one_text};
+use serde_json::Value;
 
 const SIMPLE: &str = "test_simple_prompt";
 pub const WITH_ARGUMENTS: &str = "test_prompt_with_arguments";
@@ -76,7 +77,7 @@ impl Guest for Server {
                     "What context should the prompt use?",
                     &one_text("context"),
                 ));
-                match field(&answer, "context") {
+                match field(&answer, "context").as_ref().and_then(Value::as_str) {
                     Some(context) => {
                         says(vec![text(format!("Answer with this in mind: {context}"))])
                     }

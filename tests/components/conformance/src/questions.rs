@@ -80,10 +80,8 @@ pub fn describe(answer: &Answer) -> String {
                 Action::Decline => "decline",
                 Action::Cancel => "cancel",
             };
-            format!(
-                "action={action}, content={}",
-                content.as_deref().unwrap_or("none")
-            )
+            let content = content.as_deref().map_or("none".into(), compact);
+            format!("action={action}, content={content}")
         }
         Answer::Sampled(message) => spoken(message),
         Answer::Roots(roots) => {
@@ -95,6 +93,11 @@ pub fn describe(answer: &Answer) -> String {
             error.message, error.code
         ),
     }
+}
+
+/// The same JSON without the space between its parts, which clients set as they like.
+fn compact(text: &str) -> String {
+    serde_json::from_str::<Value>(text).map_or(text.into(), |value| value.to_string())
 }
 
 /// The text of a sampled message, or all of the message if it is something else.

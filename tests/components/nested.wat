@@ -1,5 +1,4 @@
-;; The tools that the conformance suites call. A name with underscores is no WIT identifier, so these are functions in
-;; instances: `test` { `simple` { `text` } } is the tool `test_simple_text`.
+;; Functions in instances in an instance: `test` { `simple` { `text` } } is the tool `test_simple_text`.
 (component
   (core module $module
     (memory (export "memory") 1)
