@@ -22,6 +22,7 @@ struct Plan {
     /// Fails the operation of this number, of any kind, counted down.
     nth: Option<usize>,
     sync_count: usize,
+    directory_sync_count: usize,
     slow_sync: Option<Duration>,
 }
 
@@ -105,7 +106,11 @@ impl Disk for Faults {
     }
 
     async fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.0.lock().unwrap().tick()?;
+        {
+            let mut plan = self.0.lock().unwrap();
+            plan.tick()?;
+            plan.directory_sync_count += 1;
+        }
         PlainDisk.sync_directory(path).await
     }
 
@@ -416,6 +421,61 @@ fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
         wait(recorder.handle().remove_file(path.clone())).unwrap();
         assert!(!path.exists());
         assert!(wait(recorder.handle().remove_file(path)).is_err());
+    });
+}
+
+#[test]
+fn files_that_wait_together_share_the_sync_of_their_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    faults.0.lock().unwrap().slow_sync = Some(Duration::from_millis(20));
+    let recorder = Recorder::start_on(faults.clone()).unwrap();
+    let path = |number: usize| directory.path().join(number.to_string());
+    wait(async {
+        let mut waiting = tokio::task::JoinSet::new();
+        for number in 0..40 {
+            let handle = recorder.handle();
+            let path = path(number);
+            waiting.spawn(async move { handle.write_file(path, number.to_string().into()).await });
+        }
+        while let Some(answer) = waiting.join_next().await {
+            answer.unwrap().unwrap();
+        }
+    });
+    for number in 0..40 {
+        assert_eq!(
+            std::fs::read_to_string(path(number)).unwrap(),
+            number.to_string()
+        );
+    }
+    let plan = faults.0.lock().unwrap();
+    assert_eq!(plan.sync_count, 40, "each file is synced");
+    assert!(
+        (1..=10).contains(&plan.directory_sync_count),
+        "40 files took {} syncs of one directory",
+        plan.directory_sync_count
+    );
+}
+
+#[test]
+fn jobs_of_one_file_are_done_in_their_order_also_within_a_round() {
+    every_backend(|recorder, directory| {
+        let (held, path) = (directory.join("held"), directory.join("file"));
+        let handle = recorder.handle();
+        wait(async {
+            // The first job keeps the recorder busy, so that the others wait for one round.
+            let (first, one, gone, two) = tokio::join!(
+                handle.write_file(held, vec![b'x'; 1_000_000]),
+                handle.write_file(path.clone(), b"one".to_vec()),
+                handle.remove_file(path.clone()),
+                handle.write_file(path.clone(), b"two".to_vec()),
+            );
+            for result in [first, one, gone, two] {
+                result.unwrap();
+            }
+        });
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(directory).unwrap().count(), 2);
     });
 }
 
