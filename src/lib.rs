@@ -4,7 +4,8 @@
 //!  clients ──HTTP/1.1──▶ shard 0..N-1 ── scan ── route ── lease ──▶ component instance (this thread)
 //!                            │  ▲                            └────▶ worker thread (calls that outlive a slice)
 //!                            │  └── mailbox: finished calls, new catalogue, drain
-//!                            ├──▶ recorder thread: access log, component store
+//!                            ├──▶ recorder thread: access log, component store, tasks' files
+//!                            ├──▶ tasks thread: calls that nobody waits for, on the workers
 //!                            └──▶ counters + histograms ──▶ control thread: /metrics, /healthz, /readyz
 //! ```
 //!
@@ -31,6 +32,8 @@ pub mod component;
 pub mod catalog;
 
 pub mod tape;
+
+pub mod task;
 
 pub mod metrics;
 

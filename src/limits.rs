@@ -186,6 +186,22 @@ pub struct Limits {
     pub component_bytes_max: usize,
     /// Components loaded at one time.
     pub component_count_max: usize,
+    /// Tasks that are kept at one time, those that have ended and those that have not.
+    pub task_count_max: usize,
+    /// Tasks that are kept for one authenticated caller. Callers who are not authenticated share `task_count_max`.
+    pub task_share_max: usize,
+    /// Bytes that all tasks together may keep, in memory and in files.
+    pub task_bytes_max: usize,
+    /// Bytes of one task's result.
+    pub task_result_bytes_max: usize,
+    /// Runs of tasks at one time; the others wait for their turn.
+    pub task_running_max: usize,
+    /// Wall time of one run of a task.
+    pub task_deadline: Duration,
+    /// Time that a task is kept, from when it was made, unless its client asks for another.
+    pub task_ttl: Duration,
+    /// The longest time that a client may ask for.
+    pub task_ttl_max: Duration,
 }
 
 impl Default for Limits {
@@ -238,6 +254,14 @@ impl Default for Limits {
             definition_bytes_max: 4 << 20,
             component_bytes_max: 64 << 20,
             component_count_max: 256,
+            task_count_max: 10_000,
+            task_share_max: 1_000,
+            task_bytes_max: 256 << 20,
+            task_result_bytes_max: 4 << 20,
+            task_running_max: 100,
+            task_deadline: Duration::from_secs(1800),
+            task_ttl: Duration::from_secs(3600),
+            task_ttl_max: Duration::from_secs(86_400),
         }
     }
 }

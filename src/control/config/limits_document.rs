@@ -121,6 +121,14 @@ limits_document! {
     definition_bytes_max: bytes in 1 << 10, 1 << 30;
     component_bytes_max: bytes in 1 << 10, 4 << 30;
     component_count_max: count in 1, 100_000;
+    task_count_max: count in 0, 10_000_000;
+    task_share_max: count in 0, 10_000_000;
+    task_bytes_max: bytes in 256, 1 << 40;
+    task_result_bytes_max: bytes in 256, 1 << 30;
+    task_running_max: count in 1, 1_000_000;
+    task_deadline: time in 1, 30 * DAY;
+    task_ttl: time in 1_000, 365 * DAY;
+    task_ttl_max: time in 1_000, 365 * DAY;
 }
 
 /// Holds all values to their ranges and to each other.
@@ -153,6 +161,13 @@ pub(super) fn check(limits: &Limits, document: &LimitsDocument) -> Result<(), Br
             limits.head_bytes_max,
             "buffer_pool_bytes_max",
             limits.buffer_pool_bytes_max,
+        ),
+        // A result that no task could keep would be a limit that lies.
+        (
+            "task_result_bytes_max",
+            limits.task_result_bytes_max,
+            "task_bytes_max",
+            limits.task_bytes_max,
         ),
         (
             "session_event_bytes_max",
@@ -187,6 +202,11 @@ pub(super) fn check(limits: &Limits, document: &LimitsDocument) -> Result<(), Br
             let rule = format!("must not be above {above}, which is {most}");
             return Err(broken(key, value.to_string(), rule));
         }
+    }
+    if limits.task_ttl > limits.task_ttl_max {
+        let most = show_span(limits.task_ttl_max);
+        let rule = format!("must not be above task_ttl_max, which is {most}");
+        return Err(broken("task_ttl", show_span(limits.task_ttl), rule));
     }
     Ok(())
 }
