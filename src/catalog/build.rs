@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::component::{CacheHints, Component, Entry, Tool};
+use crate::component::{CacheHints, Component, Entry, TaskSupport, Tool};
 use crate::mcp::{CacheScope, Revision};
 use crate::wire::json;
 
@@ -37,8 +37,10 @@ impl Catalog {
             components: components.to_vec(),
             ..Self::default()
         };
+        let tools = catalog.add_tools();
+        catalog.legacy_tools = catalog.legacy_tools_of(&tools, page_max);
         let listed = [
-            catalog.add_tools(),
+            tools,
             catalog.add_resources(),
             catalog.add_templates(),
             catalog.add_prompts(),
@@ -87,6 +89,29 @@ impl Catalog {
         }
         self.components = components;
         listed
+    }
+
+    /// The list of tools as legacy clients have it, where that is another one: they are told which may be tasks.
+    ///
+    /// Source: 2025-11-25 server/tools, `execution.taskSupport`.
+    fn legacy_tools_of(&self, listed: &[(Box<str>, String)], page_max: usize) -> Option<Listing> {
+        let execution = |name: &str| match self.tools.get(name)?.task_support {
+            TaskSupport::Forbidden => None,
+            // A call that may become a task later is, to these clients, one that may be a task.
+            TaskSupport::Optional | TaskSupport::Deferred => Some("optional"),
+            TaskSupport::Required => Some("required"),
+        };
+        let with_execution = |(name, text): &(Box<str>, String)| {
+            let text = match (execution(name), text.strip_suffix('}')) {
+                (Some(word), Some(open)) => {
+                    format!("{open},\"execution\":{{\"taskSupport\":\"{word}\"}}}}")
+                }
+                _ => text.clone(),
+            };
+            (name.clone(), text)
+        };
+        let any = listed.iter().any(|(name, _)| execution(name).is_some());
+        any.then(|| Listing::new(listed.iter().map(with_execution).collect(), page_max))
     }
 
     fn tool_name(&self, component: &Component, name: &str, is_shared: bool) -> Box<str> {
@@ -214,7 +239,10 @@ impl Catalog {
         self.offer.completions = definitions.into_iter().any(|one| one.has_completion);
         self.offer.logging = self.components.iter().any(|one| one.is_host_aware());
         self.offer.tools = true;
-        // `offer.tasks` is for whoever serves tasks.
+        let can_be_task = |tool: &ToolRef| tool.task_support != TaskSupport::Forbidden;
+        self.offer.tasks = self.tools.values().any(can_be_task);
+        // Of callers who are not authenticated, each session is told its own.
+        self.offer.task_list = self.offer.tasks;
         self.capabilities = Revision::ALL.map(|revision| {
             let mut text = Vec::new();
             self.offer.write(&mut text, revision);

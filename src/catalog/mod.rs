@@ -123,6 +123,8 @@ pub struct Catalog {
     templates: Vec<TemplateRef>,
     prompts: HashMap<Box<str>, PromptRef>,
     listings: [Listing; 4],
+    /// The tools in the form of the legacy era, where it differs.
+    legacy_tools: Option<Listing>,
     hints: [Option<CacheHints>; 4],
     offer: Offer,
     /// By revision.
@@ -205,9 +207,17 @@ impl Catalog {
         })
     }
 
-    /// One page of a list, behind the entry with this name or address; the first without one.
+    /// One page of a list in the form of an era, behind the entry with this name or address; the first without one.
     ///
     /// Shape: none where no component offers anything of the kind. There always is a list of tools.
+    pub fn page_in(&self, era: Era, kind: Kind, after: Option<&str>) -> Option<Page<'_>> {
+        match &self.legacy_tools {
+            Some(listing) if era == Era::Legacy && kind == Kind::Tools => Some(listing.page(after)),
+            _ => self.page(kind, after),
+        }
+    }
+
+    /// The same in the form of the modern era.
     pub fn page(&self, kind: Kind, after: Option<&str>) -> Option<Page<'_>> {
         let is_offered = match kind {
             Kind::Tools => true,
@@ -264,6 +274,7 @@ impl Catalog {
 
     /// Whether both have the same entries in this list.
     pub fn lists_the_same_of(&self, kind: Kind, other: &Self) -> bool {
-        self.listings.get(kind as usize) == other.listings.get(kind as usize)
+        let is_same = self.listings.get(kind as usize) == other.listings.get(kind as usize);
+        is_same && (kind != Kind::Tools || self.legacy_tools == other.legacy_tools)
     }
 }

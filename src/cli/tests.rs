@@ -54,9 +54,9 @@ fn every_flag_of_serve_has_its_key() {
             "io" => "epoll",
             "profile" => "Balanced",
             "components" | "allowed_hosts" | "allowed_origins" => "[x]",
-            "http_sse" => "true",
             "log_level" => "debug",
             "log_format" => "json",
+            "http_sse" => "true",
             _ => "127.0.0.1:1",
         };
         let text = format!("{id}: {value}\n");

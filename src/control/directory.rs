@@ -144,6 +144,10 @@ mod tests {
         fn running(&self) -> usize {
             0
         }
+
+        fn tasks_running(&self) -> usize {
+            0
+        }
     }
 
     fn put(directory: &Path, name: &str) {

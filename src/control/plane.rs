@@ -40,4 +40,7 @@ pub trait Plane: Send + Sync + 'static {
 
     /// How many shards still run.
     fn running(&self) -> usize;
+
+    /// How many tasks are at work.
+    fn tasks_running(&self) -> usize;
 }

@@ -18,6 +18,7 @@ use crate::shard::{
     IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, bind_listeners,
 };
 use crate::tape::{Backend, LogKey, LogOptions, LogProducer, Recorder};
+use crate::task::{Folder, Purpose};
 
 use super::admin::Admin;
 use super::components::{Prepared, prepare};
@@ -58,7 +59,9 @@ pub fn run(
         tracing::warn!(%address, "the listener can be reached from other machines, and callers are not authenticated");
     }
     let state_key = request_state_key(config)?;
-    let (recorder, access_log) = start_access_log(config, &control)?;
+    let recorder = Recorder::start(backend(config.io))?;
+    let access_log = open_access_log(config, &control, &recorder)?;
+    let (folder, tasks) = Folder::open(&config.state_dir, Purpose::Serve, recorder.handle())?;
     // Not inside the control runtime: loading a component may block on the runtime of its workers.
     let Prepared {
         runtime,
@@ -82,6 +85,9 @@ pub fn run(
         .with_state_key(state_key)
         .with_http_sse(config.http_sse);
     let shared = Arc::new(shared);
+    shared
+        .start_tasks(folder, tasks)
+        .map_err(|error| internal(&error))?;
     let buffers = ByteBudget::new(config.limits.buffer_pool_bytes_max);
 
     // Before the first connection: from then on a signal must not cut anyone off.
@@ -128,13 +134,15 @@ pub fn run(
         plane,
         admin_listener,
         watch,
-        recorder.as_ref(),
+        &recorder,
     ));
     // Blocking work (a compilation) must not hold the end up.
     control.shutdown_timeout(Duration::from_millis(100));
-    if let Some(recorder) = recorder {
-        recorder.stop();
+    // Before the recorder: what was asked for is still stored.
+    if let Some(tasks) = shared.tasks() {
+        tasks.end();
     }
+    recorder.stop();
     result
 }
 
@@ -145,7 +153,7 @@ async fn supervise(
     plane: Arc<dyn Plane>,
     admin_listener: Option<(TcpListener, SocketAddr)>,
     watch: Option<Watch>,
-    recorder: Option<&Recorder>,
+    recorder: &Recorder,
 ) -> Result<(), Problem> {
     let Signals {
         mut end,
@@ -208,31 +216,30 @@ async fn supervise(
 
 async fn wait_for_drain(plane: &dyn Plane, deadline: Duration) -> bool {
     let drained = async {
-        while plane.running() > 0 {
+        // Calls that nobody waits for are let finish, too: what they have done would be lost.
+        while plane.running() > 0 || plane.tasks_running() > 0 {
             tokio::time::sleep(DRAIN_POLL).await;
         }
     };
     tokio::time::timeout(deadline, drained).await.is_ok()
 }
 
-async fn reopen_logs(recorder: Option<&Recorder>) {
-    if let Some(recorder) = recorder
-        && let Err(error) = recorder.handle().reopen().await
-    {
+async fn reopen_logs(recorder: &Recorder) {
+    if let Err(error) = recorder.handle().reopen().await {
         tracing::error!(%error, "the logs could not be reopened");
     }
 }
 
 type AccessLog = (LogKey, crate::tape::RecorderHandle);
 
-fn start_access_log(
+fn open_access_log(
     config: &Config,
     control: &tokio::runtime::Runtime,
-) -> Result<(Option<Recorder>, Option<AccessLog>), Problem> {
+    recorder: &Recorder,
+) -> Result<Option<AccessLog>, Problem> {
     let Some(path) = &config.access_log else {
-        return Ok((None, None));
+        return Ok(None);
     };
-    let recorder = Recorder::start(backend(config.io))?;
     let handle = recorder.handle();
     let opened = control.block_on(handle.open_log(path.clone(), LogOptions::default()));
     let key = opened.map_err(|error| {
@@ -245,7 +252,7 @@ fn start_access_log(
             remedy,
         )
     })?;
-    Ok((Some(recorder), Some((key, handle))))
+    Ok(Some((key, handle)))
 }
 
 fn producer(

@@ -100,6 +100,50 @@ impl Shards {
         ]);
     }
 
+    fn task_numbers(&self, extra: &mut Vec<Extra>) {
+        let Some(tasks) = self.shared.tasks() else {
+            return;
+        };
+        let counts = tasks.table().counts();
+        let gauges = [
+            ("tasks", "Tasks that are kept.", counts.kept),
+            ("task_bytes", "Bytes that tasks keep.", counts.kept_bytes),
+            ("tasks_running", "Tasks at work.", counts.running),
+        ];
+        let counters = [
+            ("tasks_made", "Tasks made.", counts.made),
+            (
+                "tasks_refused",
+                "Tasks refused at a limit, or because they could not be stored.",
+                counts.refused,
+            ),
+            (
+                "tasks_completed",
+                "Tasks that ended with a result.",
+                counts.completed,
+            ),
+            (
+                "tasks_failed",
+                "Tasks that ended without a result.",
+                counts.failed,
+            ),
+            (
+                "tasks_cancelled",
+                "Tasks that were given up.",
+                counts.cancelled,
+            ),
+            ("tasks_expired", "Tasks whose ttl was over.", counts.expired),
+            (
+                "task_store_failures",
+                "Times that a task's file could not be written.",
+                counts.unstored,
+            ),
+        ];
+        let gauges = gauges.map(|(name, help, value)| Extra::gauge(name, help, value as f64));
+        let counters = counters.map(|(name, help, value)| Extra::counter(name, help, value as f64));
+        extra.extend(gauges.into_iter().chain(counters));
+    }
+
     fn component_numbers(&self, extra: &mut Vec<Extra>) {
         let snapshot = self.shared.snapshot.load();
         let runtime = self.shared.runtime.stats();
@@ -218,6 +262,7 @@ impl Plane for Shards {
         }
         self.session_numbers(&mut extra);
         self.component_numbers(&mut extra);
+        self.task_numbers(&mut extra);
         if let Some(log) = &self.access_log {
             let stats = log.stats();
             extra.extend([
@@ -252,6 +297,11 @@ impl Plane for Shards {
 
     fn tool_count(&self) -> usize {
         self.shared.snapshot.load().catalog.names().len()
+    }
+
+    fn tasks_running(&self) -> usize {
+        let tasks = self.shared.tasks();
+        tasks.map_or(0, |tasks| tasks.table().counts().running)
     }
 
     fn tick(&self) {

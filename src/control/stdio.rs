@@ -6,12 +6,32 @@ use std::time::Duration;
 use crate::error::{Problem, exit};
 use crate::mcp::{HostRules, Sessions};
 use crate::shard::{Shared, Snapshot, StdioServer};
+use crate::tape::{Backend, Recorder};
+use crate::task::{Folder, Purpose};
 
 use super::components::{Prepared, prepare};
 use super::config::Config;
 use super::publisher::Publisher;
 use super::secret::request_state_key;
 use super::store::POLL_INTERVAL;
+
+/// Starts the tasks of this process's client, and what writes their files. Where that cannot be, tools are called without them: clients
+/// start many such processes, and not each of them with a directory to keep something in.
+fn start_tasks(config: &Config, shared: &Arc<Shared>) -> Option<Recorder> {
+    // Ordinary system calls: nothing else here needs a ring.
+    let started = Recorder::start(Backend::Plain).and_then(|recorder| {
+        let (folder, tasks) = Folder::open(&config.state_dir, Purpose::Stdio, recorder.handle())?;
+        let started = shared.start_tasks(folder, tasks);
+        started.map_err(|error| {
+            let remedy = "raise the limit on threads (ulimit -u)";
+            Problem::operator(exit::HOST, "tasks", "", error.to_string(), remedy)
+        })?;
+        Ok(recorder)
+    });
+    started
+        .inspect_err(|problem| tracing::warn!(%problem, "no call can become a task"))
+        .ok()
+}
 
 /// Serves standard input until it ends.
 ///
@@ -45,6 +65,7 @@ pub fn run(config: &Config) -> Result<(), Problem> {
             "start it from an MCP client",
         )
     };
+    let recorder = start_tasks(config, &shared);
     let publisher = Publisher::start(Arc::clone(&shared), set, hosts).map_err(failed)?;
     if let Some(mut watch) = watch {
         let publisher = Arc::clone(&publisher);
@@ -73,10 +94,15 @@ pub fn run(config: &Config) -> Result<(), Problem> {
         .build()
         .map_err(failed)?;
     let entered = timers.enter();
-    let mut server =
-        StdioServer::start(shared, std::io::stdin(), std::io::stdout()).map_err(failed)?;
+    let mut server = StdioServer::start(Arc::clone(&shared), std::io::stdin(), std::io::stdout())
+        .map_err(failed)?;
     let served = server.run().map_err(failed);
     drop((server, entered, publisher));
+    // Before the recorder: what was asked for is still stored.
+    if let Some(tasks) = shared.tasks() {
+        tasks.end();
+    }
+    drop(recorder);
     timers.shutdown_timeout(Duration::from_millis(100));
     served
 }

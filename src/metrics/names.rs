@@ -73,7 +73,6 @@ metrics! {
         ResponsesOk = "http_responses"["class" = "2xx"], "HTTP responses by status class.";
         ResponsesClientError = "http_responses"["class" = "4xx"], "HTTP responses by status class.";
         ResponsesServerError = "http_responses"["class" = "5xx"], "HTTP responses by status class.";
-        Batches = "batches", "Batches of messages.";
         MessagesLegacy = "messages"["era" = "legacy"], "MCP messages by protocol era.";
         MessagesModern = "messages"["era" = "modern"], "MCP messages by protocol era.";
         OperationInitialize = "operations"["operation" = "initialize"], "MCP messages accepted, by operation.";
@@ -89,10 +88,12 @@ metrics! {
         OperationGetPrompt = "operations"["operation" = "prompts_get"], "MCP messages accepted, by operation.";
         OperationComplete = "operations"["operation" = "complete"], "MCP messages accepted, by operation.";
         OperationSetLevel = "operations"["operation" = "set_level"], "MCP messages accepted, by operation.";
+        OperationTask = "operations"["operation" = "task"], "MCP messages accepted, by operation.";
         OperationListen = "operations"["operation" = "listen"], "MCP messages accepted, by operation.";
         OperationNotice = "operations"["operation" = "notification"], "MCP messages accepted, by operation.";
         OperationResponse = "operations"["operation" = "response"], "MCP messages accepted, by operation.";
         OperationOther = "operations"["operation" = "other"], "MCP messages accepted, by operation.";
+        Batches = "batches", "Batches of messages.";
         RefusedHead = "refusals"["reason" = "head"], "Requests refused, by reason.";
         RefusedSize = "refusals"["reason" = "size"], "Requests refused, by reason.";
         RefusedHost = "refusals"["reason" = "host"], "Requests refused, by reason.";

@@ -11,6 +11,15 @@ use crate::mcp::{EventId, SessionEvents, StreamId};
 
 use super::service::Service;
 
+/// Bits of a carrier's number below its shard's.
+pub(super) const CARRIER_SHARD_SHIFT: u32 = 48;
+
+/// The shard of a carrier, by its number; nobody carries under 0.
+pub(super) fn carrier_shard(owner: u64) -> Option<usize> {
+    let shard = (owner >> CARRIER_SHARD_SHIFT).checked_sub(1)?;
+    usize::try_from(shard).ok()
+}
+
 /// A word to the connection that carries a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {

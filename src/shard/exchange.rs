@@ -10,9 +10,10 @@ use crate::component::{CallOutcome, Finished, Outgoing};
 use crate::mcp::{Era, InlineId, Invocation, Respond, Revision, SessionId, code, reply};
 use crate::metrics::Counter;
 use crate::ring::{Ring, SocketKey};
+use crate::task::Word;
 
 use super::channel::Channel;
-use super::dispatch::{Away, refuse_questions};
+use super::dispatch::{Away, refuse_questions, write_wait, write_word};
 use super::service::{Frame, Place, Request};
 use super::stream::{CallStream, Source};
 use super::{Shard, millis};
@@ -119,6 +120,11 @@ impl<R: Ring> Shard<R> {
 
     /// A worker has finished a call.
     pub(super) fn call_finished(&mut self, finished: Finished, now_ms: u64) {
+        let becomes_task = finished.report.outcome == CallOutcome::BecomeTask;
+        let dispatcher = &mut self.service.dispatcher;
+        if becomes_task && dispatcher.become_task(finished.ticket, finished.asked.as_deref()) {
+            return;
+        }
         let Some(away) = self.service.dispatcher.forget(finished.ticket) else {
             return;
         };
@@ -139,6 +145,44 @@ impl<R: Ring> Shard<R> {
         self.deliver(ticket, &away, said, &answer, now_ms);
     }
 
+    /// The engine of the tasks has answered a request.
+    pub(super) fn task_answered(&mut self, ticket: u64, word: &Word, now_ms: u64) {
+        let Some(away) = self.service.dispatcher.forget(ticket) else {
+            return;
+        };
+        if away.given_up {
+            self.service.dispatcher.unheard(&away, word);
+            return;
+        }
+        let mut body = Vec::new();
+        let told = write_word(&mut body, &away, word);
+        let answer = Answer {
+            status: told.status,
+            outcome: told.outcome,
+            body: &body,
+        };
+        let said = away.said();
+        self.deliver(ticket, &away, said, &answer, now_ms);
+    }
+
+    /// Looks at the tasks that requests wait for, and answers those whose tasks have ended.
+    pub(super) fn notice_tasks(&mut self, now_ms: u64) {
+        for ticket in self.service.dispatcher.look_at_tasks() {
+            let Some(away) = self.service.dispatcher.forget(ticket) else {
+                continue;
+            };
+            let mut body = Vec::new();
+            let told = write_wait(&mut body, &away);
+            let answer = Answer {
+                status: told.status,
+                outcome: told.outcome,
+                body: &body,
+            };
+            // Questions that were not asked yet are no longer open.
+            self.deliver(ticket, &away, Vec::new(), &answer, now_ms);
+        }
+    }
+
     /// The client cancelled a call: it is stopped, and whoever waits for it is told so.
     pub(super) fn cancel(&mut self, session: SessionId, id: &[u8], now_ms: u64) {
         let is_it = |away: &Away<Place>| away.session == Some(session) && away.id.as_bytes() == id;
@@ -148,6 +192,11 @@ impl<R: Ring> Shard<R> {
     }
 
     fn cancel_call(&mut self, ticket: u64, now_ms: u64) {
+        let calls = &self.service.dispatcher.calls;
+        if calls.get(ticket).is_some_and(Away::is_the_engines) {
+            // It is answered in a moment. A task is given up by its own request.
+            return;
+        }
         let Some(away) = self.service.dispatcher.forget(ticket) else {
             return;
         };

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::mcp::reply::{self, Honoured};
 use crate::mcp::route::ListenFilter;
-use crate::mcp::{Changes, InlineId, List, RawId, Reason, SubscribeError, Subscriptions, Told};
+use crate::mcp::{
+    Changes, InlineId, List, Principal, RawId, Reason, SubscribeError, Subscriptions, Told,
+};
+use crate::task::{Follow, wire};
 
 use super::Shared;
 
@@ -16,6 +19,14 @@ pub(super) struct Listen {
     pub(super) lists: [bool; 3],
     pub(super) told: Told,
     pub(super) subscriptions: Subscriptions,
+    tasks: Vec<Follow>,
+}
+
+/// What of a filter is heard of, for its acknowledgement.
+#[derive(Default)]
+pub(super) struct Followed {
+    resources: Vec<Box<str>>,
+    tasks: Vec<Box<str>>,
 }
 
 /// The lists whose changes are told: tools, prompts, resources.
@@ -49,23 +60,37 @@ impl Listen {
             reply::resource_updated(&mut message, uri, Some(&id));
             each(&message)
         });
+        // The state of a task as it was found comes first: it may have changed before anybody listened.
+        self.tasks.retain(|follow| !follow.is_over());
+        for follow in &mut self.tasks {
+            let Some(record) = follow.news() else {
+                continue;
+            };
+            message.clear();
+            wire::changed(&mut message, &id, &record);
+            if !each(&message) {
+                return;
+            }
+            follow.told(&record);
+        }
     }
 
-    /// What of a filter can be heard of here, and the resources among it.
+    /// What of a filter can be heard of here.
     ///
-    /// Errors: it wants to follow more resources than it may.
+    /// Errors: it wants to follow more resources or tasks than it may.
     pub(super) fn new(
         shared: &Shared,
         catalog: &Catalog,
+        principal: Principal,
         id: &RawId<'_>,
         filter: &ListenFilter<'_>,
-    ) -> Result<(Self, Vec<Box<str>>), Reason<'static>> {
+    ) -> Result<(Self, Followed), Reason<'static>> {
         let offer = catalog.offer();
         let (changes, budget) = (shared.sessions.changes(), shared.sessions.kept_bytes());
         // Before what there is is looked at: a change from here on is told.
         let told = changes.now();
         let mut subscriptions = Subscriptions::new(Arc::clone(changes), Arc::clone(budget));
-        let mut followed = Vec::new();
+        let mut followed = Followed::default();
         for uri in filter.resource_subscriptions() {
             let uri = uri.to_cow();
             let before = subscriptions.len();
@@ -74,9 +99,10 @@ impl Listen {
                 subscriptions.add(&uri, count_max).map_err(too_many)?;
             }
             if subscriptions.len() > before {
-                followed.push(uri.into());
+                followed.resources.push(uri.into());
             }
         }
+        let tasks = follow_tasks(shared, principal, filter, &mut followed)?;
         let listen = Self {
             id: InlineId::new(id),
             lists: [
@@ -86,20 +112,51 @@ impl Listen {
             ],
             told,
             subscriptions,
+            tasks,
         };
         Ok((listen, followed))
     }
 
     /// The acknowledgement's words for it.
-    pub(super) fn honoured<'a>(&self, followed: &'a [Box<str>]) -> Honoured<'a> {
+    pub(super) fn honoured<'a>(&self, followed: &'a Followed) -> Honoured<'a> {
         Honoured {
             tools: self.lists[0],
             prompts: self.lists[1],
             resources: self.lists[2],
-            resource_subscriptions: followed,
-            task_ids: &[],
+            resource_subscriptions: &followed.resources,
+            task_ids: &followed.tasks,
         }
     }
+}
+
+/// Follows the tasks of a filter that are its caller's; the others are as unknown as those that never were.
+fn follow_tasks(
+    shared: &Shared,
+    principal: Principal,
+    filter: &ListenFilter<'_>,
+    followed: &mut Followed,
+) -> Result<Vec<Follow>, Reason<'static>> {
+    let Some(tasks) = shared.tasks() else {
+        return Ok(Vec::new());
+    };
+    let value = shared.limits.subscription_count_max;
+    let mut follows: Vec<Follow> = Vec::new();
+    for id in filter.task_ids() {
+        let id = id.to_cow();
+        let Some(entry) = tasks.table().find(&id, principal) else {
+            continue;
+        };
+        if followed.tasks.iter().any(|known| **known == *id) {
+            continue;
+        }
+        if follows.len() >= value {
+            let limit = "limits.subscription_count_max";
+            return Err(Reason::Overloaded { limit, value });
+        }
+        follows.push(entry.follow());
+        followed.tasks.push(id.into());
+    }
+    Ok(follows)
 }
 
 /// Why a subscription is refused.

@@ -167,6 +167,7 @@ impl<R: Ring> Shard<R> {
         let shared = &self.service.shared;
         shared.snapshot.load().catalog.generation() != self.catalog_generation
             || shared.sessions.changes().generation() != self.changes_generation
+            || self.service.dispatcher.has_task_news()
     }
 
     /// The ring, to wait on.
@@ -287,6 +288,10 @@ impl<R: Ring> Shard<R> {
             busy = true;
             self.call_finished(finished, now_ms);
         }
+        while let Some((ticket, word)) = self.service.dispatcher.next_word() {
+            busy = true;
+            self.task_answered(ticket, &word, now_ms);
+        }
         while let Some(message) = self.service.next_message() {
             busy = true;
             match message {
@@ -350,8 +355,13 @@ impl<R: Ring> Shard<R> {
             self.service.follow_catalog();
         }
         let changes = self.service.shared.sessions.changes().generation();
-        if changes != self.changes_generation {
-            self.changes_generation = changes;
+        let mut tells = changes != self.changes_generation;
+        self.changes_generation = changes;
+        if self.service.dispatcher.has_task_news() {
+            self.notice_tasks(now_ms);
+            tells = true;
+        }
+        if tells {
             self.pump_changes(now_ms);
         }
     }

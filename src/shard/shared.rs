@@ -1,8 +1,9 @@
 //! What the shards of one process share: one immutable snapshot, the session table, three admission counters, and a bounded
 //! queue into each shard. There is no lock here, and nothing else is shared.
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -14,10 +15,12 @@ use crate::catalog::Catalog;
 use crate::component::Runtime;
 use crate::limits::Limits;
 use crate::mcp::request_state::StateKey;
-use crate::mcp::{HostRules, List, SessionId, Sessions};
+use crate::mcp::{HostRules, List, SessionId, Sessions, StreamId};
 use crate::metrics::ShardMetrics;
 
-use super::channel::Word;
+use crate::task::{ComponentRunner, EngineOptions, Folder, Record, Tasks, Watcher, wire};
+
+use super::channel::{Word, carrier_shard};
 
 /// Messages that may wait for one shard. Control sends few; a full queue means the shard is stuck.
 const MESSAGES_PER_SHARD_MAX: usize = 256;
@@ -162,10 +165,13 @@ pub struct Shared {
     pub streams: Gate,
     /// Calls that have left their shard. One that is done within its slice costs no shared count.
     pub calls: Gate,
+    /// Those of them that wait for a task to end, which may take long: they leave room for the others.
+    pub waits: Gate,
     /// One per shard.
     pub ports: Vec<Port>,
     /// Whether the endpoints of HTTP+SSE (2024-11-05) are served too.
     pub http_sse: bool,
+    tasks: OnceLock<Tasks>,
     /// What the states of half-done requests are sealed with.
     pub state_key: StateKey,
     /// Where time begins: session times are milliseconds since then.
@@ -189,6 +195,8 @@ impl Shared {
             connections: Gate::new(limits.connection_count_max),
             streams: Gate::new(limits.stream_count_max),
             calls: Gate::new(limits.request_count_max),
+            waits: Gate::new((limits.request_count_max / 2).max(1)),
+            tasks: OnceLock::new(),
             ports: (0..shard_count).map(|_| Port::default()).collect(),
             http_sse: false,
             state_key: StateKey::new(random_key()),
@@ -231,6 +239,30 @@ impl Shared {
         }
     }
 
+    /// The tasks, once [`Shared::start_tasks`] has been called.
+    pub fn tasks(&self) -> Option<&Tasks> {
+        self.tasks.get()
+    }
+
+    /// Starts the engine of the tasks, with what an earlier process left of them. To be called once, before anything is served.
+    ///
+    /// Errors: the host gives no thread.
+    pub fn start_tasks(self: &Arc<Self>, folder: Folder, left: Vec<Record>) -> io::Result<()> {
+        let snapshot = Arc::clone(&self.snapshot);
+        let find = move |name: &str| snapshot.load().catalog.tool(name).cloned();
+        let (runtime, limits) = (Arc::clone(&self.runtime), self.limits.clone());
+        let tasks = Tasks::start(EngineOptions {
+            limits: self.limits.clone(),
+            store: folder,
+            left,
+            runner: Arc::new(ComponentRunner::new(runtime, limits, find)),
+            watcher: Box::new(TaskWatcher(Arc::downgrade(self))),
+        })?;
+        self.tasks
+            .set(tasks)
+            .map_err(|_| io::Error::other("the tasks have been started before"))
+    }
+
     /// Has every shard look.
     fn wake(&self) {
         for port in &self.ports {
@@ -248,4 +280,45 @@ fn random_key() -> [u8; 32] {
     let mut key = [0; 32];
     getrandom::fill(&mut key).expect("a kernel that runs io_uring has a random source");
     key
+}
+
+/// Lets clients hear of their tasks.
+struct TaskWatcher(Weak<Shared>);
+
+impl Watcher for TaskWatcher {
+    /// Tells the session of a legacy task, if it hears anything beside its answers (2025-11-25).
+    fn changed(&self, record: &Record) {
+        let (Some(shared), Some(session)) = (self.0.upgrade(), record.owner.session) else {
+            return;
+        };
+        let principal = record.owner.principal;
+        let Some(events) = shared.sessions.events_if_any(session, principal) else {
+            return;
+        };
+        // Nothing is lost by not being told: a client that is not there now asks.
+        if events.carrier(StreamId::SESSION) == 0 {
+            return;
+        }
+        let mut message = Vec::new();
+        wire::status_changed(&mut message, record);
+        let Ok(appended) = events.append(StreamId::SESSION, &message, shared.now_ms()) else {
+            return;
+        };
+        let word = match appended.kept {
+            true => Word::Look,
+            false => Word::Take(appended.id, message.into()),
+        };
+        let port = carrier_shard(appended.owner).and_then(|shard| shared.ports.get(shard));
+        if let Some(port) = port {
+            // Where there is no room the carrier's sweep finds out a moment later.
+            let owner = appended.owner;
+            let _ = port.send(Message::Carrier { owner, word });
+        }
+    }
+
+    fn ring(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.wake();
+        }
+    }
 }

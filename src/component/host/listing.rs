@@ -305,18 +305,6 @@ fn write_tool(
         write_annotations(annotations, writer);
     }
     writer.icons(&tool.icons);
-    // Of 2025-11-25; a call that may become a task later is one that may be a task to its clients.
-    let support = match checked.task_support {
-        TaskSupport::Forbidden => None,
-        TaskSupport::Optional | TaskSupport::Deferred => Some("optional"),
-        TaskSupport::Required => Some("required"),
-    };
-    if let Some(support) = support {
-        writer.key("execution");
-        writer.raw("{");
-        writer.string("taskSupport", support);
-        writer.raw("}");
-    }
     writer.meta(tool.meta.as_deref())
 }
 

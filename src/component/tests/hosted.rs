@@ -72,16 +72,27 @@ impl Module {
 
     /// A `tool`.
     pub fn tool(&mut self, name: &str, input_schema: &str, output_schema: Option<&str>) -> Vec<u8> {
+        self.tool_as(0, name, input_schema, output_schema)
+    }
+
+    /// The same with this `task-support`, by its place in the enumeration.
+    pub fn tool_as(
+        &mut self,
+        task_support: u32,
+        name: &str,
+        input_schema: &str,
+        output_schema: Option<&str>,
+    ) -> Vec<u8> {
         let parts = [
             self.string(name),
             self.option(None),
             self.option(Some("Says something")),
             self.string(input_schema),
             self.option(output_schema),
-            // No annotations, no icons, forbidden as a task.
+            // No annotations, no icons.
             vec![0; 24],
             words(&[0, 0]),
-            words(&[0]),
+            words(&[task_support]),
             self.option(None),
         ];
         let tool = parts.concat();
@@ -95,9 +106,14 @@ impl Module {
         for (name, input, output) in tools {
             list.extend(self.tool(name, input, *output));
         }
-        let at = self.put(&list);
+        self.lists(list, tools.len())
+    }
+
+    /// The same of so many tools that are laid out already.
+    pub fn lists(mut self, tools: Vec<u8>, count: usize) -> Self {
+        let at = self.put(&tools);
         let hints = [words(&[1, 0, 1000, 0]), words(&[0, 0])].concat();
-        let list = self.put(&[words(&[at, tools.len() as u32]), hints].concat());
+        let list = self.put(&[words(&[at, count as u32]), hints].concat());
         self.export(
             "tools",
             "list-tools",

@@ -38,6 +38,10 @@ impl Plane for Fake {
     fn running(&self) -> usize {
         self.running
     }
+
+    fn tasks_running(&self) -> usize {
+        0
+    }
 }
 
 const WELL: Fake = Fake {

@@ -1,18 +1,57 @@
 //! The calls that are away: what their answers need when they come back, and where those go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::component::{CancelHandle, Outbox, Outgoing};
 use crate::mcp::{InlineId, Invocation, Method, Revision, SessionId};
 use crate::mem::Slab;
 
 use super::retry::Binding;
+use super::tasks::{TaskCall, Wait};
+
+/// What an answer is waited for from, and how that is given up.
+pub(in super::super) enum Stop {
+    /// A component's call.
+    Call(CancelHandle),
+    /// The engine of the tasks, which answers in a moment whatever happens.
+    Engine,
+    /// A task, until it ends.
+    Wait(Box<Wait>),
+}
+
+impl Stop {
+    /// Nobody wants the answer any longer.
+    pub(in super::super) fn cancel(&self) {
+        if let Self::Call(call) = self {
+            call.cancel();
+        }
+    }
+
+    /// How much longer than a call's deadline it may take; none where it takes as long as it takes.
+    pub(in super::super) fn extension(&self) -> Option<Duration> {
+        match self {
+            Self::Call(call) => call.extension(),
+            Self::Engine => Some(Duration::ZERO),
+            Self::Wait(_) => None,
+        }
+    }
+
+    /// Whether there is no answer before the client has given one.
+    pub(in super::super) fn is_for_answers(&self) -> bool {
+        match self {
+            Self::Call(call) => call.extension().is_none(),
+            Self::Engine => false,
+            Self::Wait(wait) => wait.is_for_answers(),
+        }
+    }
+}
 
 /// A call that is away.
 ///
 /// Shape: `P` is where its transport takes the answer.
 pub(in super::super) struct Away<P> {
-    pub(in super::super) cancel: CancelHandle,
+    pub(in super::super) cancel: Stop,
     pub(in super::super) place: P,
     pub(in super::super) id: InlineId,
     pub(in super::super) revision: Revision,
@@ -24,6 +63,10 @@ pub(in super::super) struct Away<P> {
     pub(in super::super) outbox: Option<Arc<Outbox>>,
     /// What its questions to the client are sealed with.
     pub(in super::super) binding: Option<Box<Binding>>,
+    /// What it needs to become a task, where it may.
+    pub(in super::super) task: Option<Box<TaskCall>>,
+    /// Nobody waits for its answer any longer; it is here until that has come.
+    pub(in super::super) given_up: bool,
     /// On the transport's clock.
     pub(in super::super) started: u64,
     pub(in super::super) request_bytes: usize,
@@ -41,7 +84,7 @@ impl<P> Away<P> {
         invocation: &Invocation<'_>,
         target: Box<str>,
         origin: Origin<P>,
-        cancel: CancelHandle,
+        cancel: Stop,
     ) -> Self {
         Self {
             cancel,
@@ -53,6 +96,8 @@ impl<P> Away<P> {
             target,
             outbox: None,
             binding: None,
+            task: None,
+            given_up: false,
             started: origin.started,
             request_bytes: origin.request_bytes,
         }
@@ -60,6 +105,16 @@ impl<P> Away<P> {
 }
 
 impl<P> Away<P> {
+    /// Whether the engine of the tasks answers it: then it stays until that has come.
+    pub(in super::super) fn is_the_engines(&self) -> bool {
+        matches!(self.cancel, Stop::Engine)
+    }
+
+    /// Whether it does nothing but wait, so that it means nothing once nobody hears its answer.
+    pub(in super::super) fn is_a_wait(&self) -> bool {
+        matches!(self.cancel, Stop::Wait(_))
+    }
+
     /// Takes what it has said and nobody has heard.
     pub(in super::super) fn said(&self) -> Vec<Outgoing> {
         said(self.outbox.as_ref())

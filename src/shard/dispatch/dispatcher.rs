@@ -11,11 +11,12 @@ use crate::mcp::{Invocation, Principal, Reason};
 use crate::metrics::{Phase, ShardMetrics};
 use crate::shard::{Shared, Snapshot};
 
-use super::calls::{Away, Calls, Origin};
+use super::calls::{Away, Calls, Origin, Stop};
 use super::ending::Seal;
 use super::retry::{Binding, Sealer};
-use super::work::Desk;
-use super::{Plan, plan};
+use super::tasks::{Mail, TaskCall};
+use super::work::{Desk, client_info};
+use super::{Plan, Task, plan};
 
 /// What an answer without a component takes beside the page of a list.
 const READY_BYTES: usize = 1024;
@@ -102,6 +103,7 @@ pub(in super::super) struct Dispatcher<P> {
     pub(in super::super) calls: Calls<P>,
     pub(super) sealer: Sealer,
     mailbox: Arc<Mailbox>,
+    pub(super) mail: Mail,
     clock: quanta::Clock,
 }
 
@@ -111,13 +113,16 @@ impl<P> Dispatcher<P> {
         shared: Arc<Shared>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Self {
-        let mailbox = shared.runtime.mailbox(wake);
+        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
+        let waking = Arc::clone(&wake);
+        let mailbox = shared.runtime.mailbox(move || waking());
         Self {
             snapshot: Cache::new(Arc::clone(&shared.snapshot)),
             pool: shared.runtime.instance_pool(Arc::clone(&mailbox)),
             calls: Calls::new(shared.limits.request_count_max),
             sealer: Sealer::new(shared.state_key.clone(), &shared.limits),
             mailbox,
+            mail: Mail::new(shared.limits.request_count_max, wake),
             clock: quanta::Clock::new(),
             shared,
         }
@@ -131,7 +136,7 @@ impl<P> Dispatcher<P> {
 
     /// Whether something of a call that is away waits to be looked at.
     pub(in super::super) fn has_mail(&self) -> bool {
-        !self.mailbox.is_empty()
+        !self.mailbox.is_empty() || !self.mail.is_empty()
     }
 
     /// A call that has ended elsewhere.
@@ -157,6 +162,9 @@ impl<P> Dispatcher<P> {
     pub(in super::super) fn forget(&mut self, ticket: u64) -> Option<Box<Away<P>>> {
         let away = self.calls.remove(ticket)?;
         self.shared.calls.leave();
+        if let Stop::Wait(_) = away.cancel {
+            self.shared.waits.leave();
+        }
         Some(away)
     }
 
@@ -175,7 +183,7 @@ impl<P> Dispatcher<P> {
     ) -> Result<Made<'b>, Reason<'b>> {
         let began = self.clock.raw();
         let catalog = &self.snapshot.load().catalog;
-        let planned = plan(catalog, invocation);
+        let planned = plan(catalog, invocation, self.shared.tasks().is_some());
         let lookup_ns = self.clock.delta_as_nanos(began, self.clock.raw());
         metrics.record(Phase::Lookup, lookup_ns);
         match planned? {
@@ -205,6 +213,29 @@ impl<P> Dispatcher<P> {
                 Ok(Made::body(200))
             }
             Plan::Listen(filter) => Ok(Made::Listen(filter)),
+            Plan::OnTask => self.on_task(invocation, asker, origin, out),
+            Plan::Task(task) => {
+                let Task {
+                    tool,
+                    name,
+                    arguments,
+                    retry,
+                    ttl_ms,
+                } = task;
+                let arguments = arguments.unwrap_or(b"{}");
+                let client_info = client_info(invocation, conversation);
+                let principal = asker.principal;
+                let call = TaskCall::new(
+                    &tool.component,
+                    name,
+                    arguments,
+                    invocation,
+                    principal,
+                    client_info,
+                );
+                let (_, recorded) = self.reopen(invocation, asker, retry)?;
+                self.make_task(invocation, origin, name, call, recorded, ttl_ms)
+            }
         }
     }
 }

@@ -10,13 +10,15 @@ mod ending;
 mod questions;
 mod ready;
 mod retry;
+mod tasks;
+mod words;
 mod work;
 
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Completer, Target, ToolRef};
 use crate::component::{CompletionRef, Component, Job};
-use crate::mcp::route::{ListenFilter, Members, Reference, Retry};
+use crate::mcp::route::{ListenFilter, Members, Reference, Retry, TaskRequest};
 use crate::mcp::{Invocation, List, Operation, Reason, StateFault};
 use crate::wire::json::{Reader, Str};
 
@@ -25,6 +27,9 @@ pub(super) use dispatcher::{Alone, Asker, Conversation, Dispatcher, Made};
 pub(super) use ending::{Ending, write_ending};
 pub(super) use questions::{answer_question, refuse_questions};
 use ready::Ready;
+pub(super) use tasks::shown;
+use tasks::{How, how};
+pub(super) use words::{write_wait, write_word};
 
 /// What it takes to answer a request.
 pub(super) enum Plan<'c, 'b> {
@@ -34,6 +39,10 @@ pub(super) enum Plan<'c, 'b> {
     Function(Function<'c, 'b>),
     /// The work of a component that knows its host.
     Work(Work<'b>),
+    /// The same as a task.
+    Task(Task<'c, 'b>),
+    /// A request about a task.
+    OnTask,
     /// The same, and if it succeeds, the session follows the resource.
     Subscribe(Work<'b>),
     /// The session follows the resource no longer.
@@ -58,26 +67,42 @@ pub(super) struct Work<'b> {
     pub(super) target: Str<'b>,
     /// What an earlier attempt asked for.
     pub(super) retry: Option<Retry<'b>>,
+    /// The text of its arguments, where it may say that it is a task.
+    pub(super) deferred: Option<&'b [u8]>,
+}
+
+/// A call that is a task from its start.
+pub(super) struct Task<'c, 'b> {
+    pub(super) tool: &'c ToolRef,
+    pub(super) name: Str<'b>,
+    pub(super) arguments: Option<&'b [u8]>,
+    pub(super) retry: Option<Retry<'b>>,
+    /// How long its client wants it to be kept.
+    pub(super) ttl_ms: Option<u64>,
 }
 
 /// Decides what a request takes.
 ///
 /// Errors: why it is refused.
+///
+/// Shape: `has_tasks` says whether there can be tasks here.
 pub(super) fn plan<'c, 'b>(
     catalog: &'c Catalog,
     invocation: &Invocation<'b>,
+    has_tasks: bool,
 ) -> Result<Plan<'c, 'b>, Reason<'b>> {
     let desk = Desk {
         catalog,
         invocation,
+        has_tasks,
     };
     match invocation.operation {
         Operation::CallTool {
             name,
             arguments,
             retry,
-            ..
-        } => desk.call_tool(name, arguments, retry),
+            task,
+        } => desk.call_tool(name, arguments, retry, task),
         Operation::Ping | Operation::SetLevel { .. } => Ok(Plan::Ready(Ready::Empty)),
         Operation::Initialize { negotiated, .. } => {
             Ok(Plan::Ready(Ready::Initialize { negotiated }))
@@ -111,13 +136,18 @@ pub(super) fn plan<'c, 'b>(
             context,
         } => desk.complete(reference, argument, value, context),
         Operation::Listen { filter } => Ok(Plan::Listen(filter)),
-        _ => Err(desk.not_offered()),
+        Operation::GetTask { .. }
+        | Operation::TaskResult { .. }
+        | Operation::ListTasks { .. }
+        | Operation::UpdateTask { .. }
+        | Operation::CancelTask { .. } => Ok(Plan::OnTask),
     }
 }
 
 struct Desk<'c, 'i, 'b> {
     catalog: &'c Catalog,
     invocation: &'i Invocation<'b>,
+    has_tasks: bool,
 }
 
 impl<'c, 'b> Desk<'c, '_, 'b> {
@@ -137,6 +167,7 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         name: Str<'b>,
         arguments: Option<&'b [u8]>,
         retry: Option<Retry<'b>>,
+        task: Option<TaskRequest>,
     ) -> Result<Plan<'c, 'b>, Reason<'b>> {
         // A name spelt with escapes is rare enough to be copied.
         let found = match name.as_plain() {
@@ -144,6 +175,22 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
             None => self.catalog.tool(&name.to_cow()),
         };
         let tool = found.ok_or(Reason::UnknownTool { name })?;
+        let how = how(
+            tool.task_support,
+            name,
+            self.invocation,
+            task,
+            self.has_tasks,
+        )?;
+        if let How::AsTask { ttl_ms } = how {
+            return Ok(Plan::Task(Task {
+                tool,
+                name,
+                arguments,
+                retry,
+                ttl_ms,
+            }));
+        }
         match tool.target {
             // What never asks never left a state.
             Target::Function(_)
@@ -167,6 +214,7 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
                 job: tool.job(arguments.unwrap_or_default().to_vec()),
                 target: name,
                 retry,
+                deferred: (how == How::Deferred).then_some(arguments.unwrap_or(b"{}")),
             })),
         }
     }
@@ -175,7 +223,7 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         if !self.offers(list) {
             return Err(self.not_offered());
         }
-        Ready::page(self.catalog, list, cursor).map(Plan::Ready)
+        Ready::page(self.catalog, self.invocation.era(), list, cursor).map(Plan::Ready)
     }
 
     fn at_resource(
@@ -198,6 +246,7 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
             job: job(address.into()),
             target: uri,
             retry,
+            deferred: None,
         })
     }
 
@@ -220,6 +269,7 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
             },
             target: name,
             retry,
+            deferred: None,
         }))
     }
 
@@ -259,6 +309,7 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
                 },
                 target,
                 retry: None,
+                deferred: None,
             })),
         }
     }

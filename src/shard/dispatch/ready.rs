@@ -6,8 +6,7 @@ use crate::mcp::{Era, List, Reason, Revision, WriteId, cursor};
 use crate::wire::json::Str;
 
 /// What a client may tell its model about this server.
-const INSTRUCTIONS: &str =
-    "Each tool runs a WebAssembly component in a fresh sandbox: nothing is kept between calls.";
+const INSTRUCTIONS: &str = "Each tool runs in a WebAssembly component, in a sandbox of its own.";
 
 /// What discovery says changes with the components, as the lists do.
 const DISCOVER_HINTS: Hints = Hints {
@@ -33,11 +32,12 @@ pub(in super::super) enum Ready<'c> {
 }
 
 impl<'c> Ready<'c> {
-    /// The page behind a cursor, or the first.
+    /// The page behind a cursor, or the first, in the form of an era.
     ///
     /// Errors: the cursor is none of ours.
     pub(super) fn page<'b>(
         catalog: &'c Catalog,
+        era: Era,
         list: List,
         cursor: Option<Str<'b>>,
     ) -> Result<Self, Reason<'b>> {
@@ -45,7 +45,7 @@ impl<'c> Ready<'c> {
             None => None,
             Some(text) => Some(cursor::read(list, text)?),
         };
-        let page = catalog.page(list, after.as_deref());
+        let page = catalog.page_in(era, list, after.as_deref());
         Ok(page.map_or(Self::Empty, |page| Self::Page(list, page)))
     }
 

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::component::{CallContext, CallOutcome, InstancePool, Started};
+use crate::component::{CallContext, CallOutcome, InstancePool, Recorded, Started};
 use crate::limits::TOOL_NAME_BYTES_MAX;
 use crate::mcp::reply;
+use crate::mcp::route::Retry;
 use crate::mcp::{Era, Invocation, Reason};
 use crate::metrics::{Counter, ShardMetrics};
 use crate::shard::Shared;
 use crate::wire::json::Str;
 
 use super::caller::{Hearing, caller};
-use super::calls::{Away, Calls, Origin, said};
+use super::calls::{Away, Calls, Origin, Stop, said};
 use super::dispatcher::{Asker, Conversation, Dispatcher, Made};
 use super::ending::{Ending, write_ending};
 use super::retry::Binding;
+use super::tasks::TaskCall;
 use super::{Function, Work};
 
 /// What a call needs of its dispatcher, apart from the catalogue that its tool is borrowed from.
@@ -35,7 +37,7 @@ impl<P> Desk<'_, P> {
         metrics: &mut ShardMetrics,
         out: &mut Vec<u8>,
     ) -> Result<Made<'b>, Reason<'b>> {
-        let (ticket, context) = self.ticket()?;
+        let (ticket, context) = self.start()?;
         let era = invocation.era();
         let mark = out.len();
         reply::result_open(out, &invocation.id, era);
@@ -52,34 +54,36 @@ impl<P> Desk<'_, P> {
             }
             Started::Moved(cancel) => {
                 out.truncate(mark);
+                let cancel = Stop::Call(cancel);
                 let away = Away::new(invocation, excerpt(function.name), origin, cancel);
-                self.leave(ticket, away, metrics)
+                self.leave(ticket, away)?;
+                metrics.add(Counter::CallsMoved, 1);
+                Ok(Made::Later(ticket))
             }
         }
     }
 
     /// A ticket for a call that is about to start, and its context.
-    fn ticket(&mut self) -> Result<(u64, CallContext), Reason<'static>> {
-        let ticket = self.calls.ticket().ok_or_else(|| self.full())?;
+    fn start(&mut self) -> Result<(u64, CallContext), Reason<'static>> {
+        let ticket = self.ticket()?;
         let deadline = Instant::now() + self.shared.limits.call_deadline;
         Ok((ticket, CallContext { ticket, deadline }))
     }
 
+    /// A ticket for what is answered later.
+    pub(super) fn ticket(&mut self) -> Result<u64, Reason<'static>> {
+        self.calls.ticket().ok_or_else(|| self.full())
+    }
+
     /// Files a call that goes on elsewhere.
-    fn leave<'b>(
-        &mut self,
-        ticket: u64,
-        away: Away<P>,
-        metrics: &mut ShardMetrics,
-    ) -> Result<Made<'b>, Reason<'b>> {
+    pub(super) fn leave(&mut self, ticket: u64, away: Away<P>) -> Result<(), Reason<'static>> {
         if !self.shared.calls.enter() {
             away.cancel.cancel();
             self.calls.remove(ticket);
             return Err(self.full());
         }
-        metrics.add(Counter::CallsMoved, 1);
         self.calls.leave(ticket, Box::new(away));
-        Ok(Made::Later(ticket))
+        Ok(())
     }
 
     fn full(&self) -> Reason<'static> {
@@ -91,7 +95,7 @@ impl<P> Desk<'_, P> {
 }
 
 impl<P> Dispatcher<P> {
-    fn desk(&mut self) -> Desk<'_, P> {
+    pub(super) fn desk(&mut self) -> Desk<'_, P> {
         Desk {
             calls: &mut self.calls,
             pool: &mut self.pool,
@@ -110,36 +114,55 @@ impl<P> Dispatcher<P> {
         metrics: &mut ShardMetrics,
         out: &mut Vec<u8>,
     ) -> Result<Made<'b>, Reason<'b>> {
-        let binding = Binding::of(
-            invocation,
-            asker.principal,
-            self.shared.limits.json_depth_max,
-        );
-        let recorded = match (work.retry, &binding) {
-            (Some(retry), Some(binding)) => self.sealer.reopen(retry, binding, asker.unix_ms)?,
-            _ => Default::default(),
-        };
-        let (ticket, context) = self.desk().ticket()?;
+        let (binding, recorded) = self.reopen(invocation, asker, work.retry)?;
+        let (ticket, context) = self.desk().start()?;
         let hearing = match asker.hears {
             Ok(()) => Hearing::Client(self.pool.outbox(ticket)),
             Err(why) => Hearing::Nobody(why),
         };
-        let client_info = match invocation.era() {
-            Era::Legacy => conversation.client_info(),
-            Era::Modern => None,
-        };
-        let caller = Arc::new(caller(invocation, client_info, hearing, recorded));
+        let client_info = client_info(invocation, conversation);
+        let task = work.deferred.map(|arguments| {
+            let (name, client_info) = (work.target, client_info.clone());
+            let principal = asker.principal;
+            let component = &work.component;
+            TaskCall::new(
+                component,
+                name,
+                arguments,
+                invocation,
+                principal,
+                client_info,
+            )
+        });
+        let mut caller = caller(invocation, client_info, hearing, recorded);
+        caller.may_become_task = task.is_some();
         let outbox = caller.outbox.clone();
         let mut members = Vec::new();
-        let started = self
-            .pool
-            .invoke(&work.component, work.job, caller, context, &mut members);
+        let started = self.pool.invoke(
+            &work.component,
+            work.job,
+            Arc::new(caller),
+            context,
+            &mut members,
+        );
+        let away = |cancel| Away {
+            outbox: outbox.clone(),
+            binding: binding.clone(),
+            task: task.map(Box::new),
+            ..Away::new(invocation, excerpt(work.target), origin, cancel)
+        };
         let (asked, report) = match started {
             Started::Moved(cancel) => {
-                let mut away = Away::new(invocation, excerpt(work.target), origin, cancel);
-                away.outbox = outbox;
-                away.binding = binding;
-                return self.desk().leave(ticket, away, metrics);
+                let away = away(Stop::Call(cancel));
+                self.desk().leave(ticket, away)?;
+                metrics.add(Counter::CallsMoved, 1);
+                return Ok(Made::Later(ticket));
+            }
+            Started::Asked(asked, report) if report.outcome == CallOutcome::BecomeTask => {
+                let away = away(Stop::Engine);
+                self.desk().leave(ticket, away)?;
+                self.become_task(ticket, Some(&asked));
+                return Ok(Made::Later(ticket));
             }
             Started::Done(report) => (None, report),
             Started::Asked(asked, report) => (Some(asked), report),
@@ -153,6 +176,22 @@ impl<P> Dispatcher<P> {
         let seal = self.seal(binding.as_deref(), asker.unix_ms);
         let status = write_ending(out, &invocation.id, invocation.revision, &ending, seal);
         Ok(Made::called(status, report, said(outbox.as_ref())))
+    }
+
+    /// What a request may end with questions under, and what earlier attempts of it have left.
+    pub(super) fn reopen<'b>(
+        &self,
+        invocation: &Invocation<'b>,
+        asker: Asker,
+        retry: Option<Retry<'b>>,
+    ) -> Result<(Option<Box<Binding>>, Recorded), Reason<'b>> {
+        let depth_max = self.shared.limits.json_depth_max;
+        let binding = Binding::of(invocation, asker.principal, depth_max);
+        let recorded = match (retry, &binding) {
+            (Some(retry), Some(binding)) => self.sealer.reopen(retry, binding, asker.unix_ms)?,
+            _ => Recorded::default(),
+        };
+        Ok((binding, recorded))
     }
 
     /// Follows a resource, if its component agrees.
@@ -184,8 +223,19 @@ impl<P> Dispatcher<P> {
     }
 }
 
+/// `clientInfo` of a legacy handshake; a modern request brings its own.
+pub(super) fn client_info(
+    invocation: &Invocation<'_>,
+    conversation: &dyn Conversation,
+) -> Option<Box<[u8]>> {
+    match invocation.era() {
+        Era::Legacy => conversation.client_info(),
+        Era::Modern => None,
+    }
+}
+
 /// A name as it is kept for the log.
-fn excerpt(name: Str<'_>) -> Box<str> {
+pub(super) fn excerpt(name: Str<'_>) -> Box<str> {
     let name = name.to_cow();
     match name.char_indices().nth(TOOL_NAME_BYTES_MAX) {
         Some((end, _)) => name[..end].into(),

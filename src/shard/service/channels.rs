@@ -11,17 +11,14 @@ use crate::wire::sse;
 use super::super::Message;
 use super::super::access::Answer;
 use super::super::carried::{Carried, Looks, RETRY_MS};
-use super::super::channel::{Channel, Word};
+use super::super::channel::{CARRIER_SHARD_SHIFT, Channel, Word, carrier_shard};
 use super::super::connection::Left;
-use super::super::dispatch::refuse_questions;
+use super::super::dispatch::{Away, refuse_questions};
 use super::super::exchange::Exchange;
 use super::super::stream::{Source, Stream, write_event};
 use super::frame::Frame;
 use super::request::Request;
 use super::{Place, Served, Service, target_of};
-
-/// Bits of a carrier's number below its shard's.
-const CARRIER_SHARD_SHIFT: u32 = 48;
 
 impl Service {
     /// A stream of a session for the answers of so many calls, and its connection's side of it.
@@ -144,12 +141,23 @@ impl Service {
         for ticket in &exchange.tickets {
             match exchange.revision.era() {
                 Era::Modern => {
+                    if let Some(away) = self.dispatcher.calls.get_mut(*ticket)
+                        && away.is_the_engines()
+                    {
+                        away.given_up = true;
+                        continue;
+                    }
                     if let Some(away) = self.dispatcher.forget(*ticket) {
                         away.cancel.cancel();
                         self.metrics.add(Counter::CallCancelled, 1);
                     }
                 }
                 Era::Legacy => {
+                    let away = self.dispatcher.calls.get(*ticket);
+                    if away.is_some_and(Away::is_a_wait) {
+                        drop(self.dispatcher.forget(*ticket));
+                        continue;
+                    }
                     self.metrics.add(Counter::CallsDetached, 1);
                     if let Some(away) = self.dispatcher.calls.get_mut(*ticket) {
                         away.place = Place::Nowhere;
@@ -189,17 +197,14 @@ impl Service {
 
     /// A word to whoever carries a stream under this number; nobody does under 0.
     pub(in super::super) fn tell(&mut self, owner: u64, word: Word) {
-        let Some(shard) = (owner >> CARRIER_SHARD_SHIFT).checked_sub(1) else {
+        let Some(shard) = carrier_shard(owner) else {
             return;
         };
-        if shard == self.index as u64 {
+        if shard == self.index {
             self.words.push((owner, word));
             return;
         }
-        if let Some(port) = usize::try_from(shard)
-            .ok()
-            .and_then(|shard| self.shared.ports.get(shard))
-        {
+        if let Some(port) = self.shared.ports.get(shard) {
             // Where there is no room the carrier's sweep finds out a moment later.
             let _ = port.send(Message::Carrier { owner, word });
         }

@@ -8,7 +8,7 @@ use crate::mcp::{Era, Invocation, Method, Operation, Principal, Reason, SessionI
 use crate::metrics::{Counter, Phase};
 
 use super::super::Shared;
-use super::super::dispatch::{Alone, Asker, Away, Conversation, Made, Origin};
+use super::super::dispatch::{Alone, Asker, Away, Conversation, Made, Origin, shown};
 use super::super::listen::too_many;
 use super::{Place, Service};
 
@@ -126,6 +126,11 @@ impl Service {
             Method::GetPrompt => Counter::OperationGetPrompt,
             Method::Complete => Counter::OperationComplete,
             Method::SetLevel => Counter::OperationSetLevel,
+            Method::GetTask
+            | Method::TaskResult
+            | Method::ListTasks
+            | Method::UpdateTask
+            | Method::CancelTask => Counter::OperationTask,
             _ => Counter::OperationOther,
         };
         self.metrics.add(operation, 1);
@@ -171,6 +176,10 @@ pub(super) fn target_of<'b>(operation: &Operation<'b>) -> Cow<'b, str> {
         Operation::ReadResource { uri, .. }
         | Operation::Subscribe { uri }
         | Operation::Unsubscribe { uri } => uri.to_cow(),
+        Operation::GetTask { task_id }
+        | Operation::TaskResult { task_id }
+        | Operation::UpdateTask { task_id, .. }
+        | Operation::CancelTask { task_id } => Cow::Owned(shown(*task_id).into()),
         Operation::Complete { reference, .. } => match reference {
             Reference::Prompt(name) | Reference::Template(name) => name.to_cow(),
         },

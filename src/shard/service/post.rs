@@ -102,7 +102,7 @@ impl Service {
     /// Brings an answer to the call that asked. One that comes too late, or that nobody asked for, is passed over.
     pub(super) fn response(&mut self, response: &ClientResponse<'_>) {
         self.metrics.add(Counter::OperationResponse, 1);
-        let taken = answer_question(&self.shared.runtime, response);
+        let taken = answer_question(&self.shared, self.principal(), response);
         let counter = match taken {
             true => Counter::QuestionsAnswered,
             false => Counter::AnswersUnasked,

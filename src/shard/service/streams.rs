@@ -10,7 +10,7 @@ use super::super::Message;
 use super::super::access::Answer;
 use super::super::carried::{Carried, Looks};
 use super::super::channel::Word;
-use super::super::listen::Listen;
+use super::super::listen::{Followed, Listen};
 use super::super::stream::{Source, Stream, write_event};
 use super::channels::prime;
 use super::frame::Frame;
@@ -150,14 +150,15 @@ impl Service {
         self.opened(request, source, "subscriptions/listen", out.len() - began)
     }
 
-    /// What of a filter can be heard of here, and the resources among it.
+    /// What of a filter can be heard of here.
     pub(super) fn heard(
         &mut self,
         id: &RawId<'_>,
         filter: &ListenFilter<'_>,
-    ) -> Result<(Listen, Vec<Box<str>>), Reason<'static>> {
+    ) -> Result<(Listen, Followed), Reason<'static>> {
+        let principal = self.principal();
         let catalog = &self.dispatcher.snapshot.load().catalog;
-        Listen::new(&self.shared, catalog, id, filter)
+        Listen::new(&self.shared, catalog, principal, id, filter)
     }
 
     pub(super) fn opened(

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::mcp::{InlineId, Reason, Subscriptions, Told, reply};
 
+use crate::task::{Follow, Record, wire};
+
 use super::super::Shared;
 use super::super::dispatch::Conversation;
 use super::super::listen::{Listen, too_many};
@@ -18,6 +20,8 @@ pub(super) struct Client {
     subscriptions: Subscriptions,
     /// What its modern side listens to.
     listeners: Vec<Listen>,
+    /// The tasks of its legacy side.
+    tasks: Vec<Follow>,
 }
 
 impl Client {
@@ -30,6 +34,7 @@ impl Client {
             subscriptions,
             info: None,
             listeners: Vec::new(),
+            tasks: Vec::new(),
             shared,
         }
     }
@@ -53,6 +58,17 @@ impl Client {
         Ok(())
     }
 
+    /// Its legacy side hears of this task of its own.
+    pub(super) fn follow_task(&mut self, record: &Record) {
+        let (id, principal) = (record.id.text(), record.owner.principal);
+        let tasks = self.shared.tasks();
+        if let Some(entry) = tasks.and_then(|tasks| tasks.table().find(&id, principal)) {
+            let mut follow = entry.follow();
+            follow.told(record);
+            self.tasks.push(follow);
+        }
+    }
+
     /// It listens to this no longer.
     pub(super) fn unlisten(&mut self, id: &InlineId) {
         self.listeners
@@ -74,6 +90,14 @@ impl Client {
                 true
             });
         }
+        for follow in &mut self.tasks {
+            if let Some(record) = follow.news() {
+                wire::status_changed(out, &record);
+                out.push(b'\n');
+                follow.told(&record);
+            }
+        }
+        self.tasks.retain(|follow| !follow.is_over());
         for listener in &mut self.listeners {
             listener.news(changes, |message| {
                 out.extend_from_slice(message);

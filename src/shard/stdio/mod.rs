@@ -18,15 +18,16 @@ use crate::component::{CallOutcome, Outgoing};
 use crate::mcp::reply;
 use crate::mcp::route::{ListenFilter, Process, is_batch, route_stdio};
 use crate::mcp::{
-    InlineId, Invocation, Message, Method, Notice, Operation, Principal, Reason, Refusal, Revision,
-    Route, scan,
+    Era, InlineId, Invocation, Message, Method, Notice, Operation, Principal, Reason, Refusal,
+    Revision, Route, scan,
 };
 use crate::metrics::ShardMetrics;
+use crate::task::Word;
 
 use super::Shared;
 use super::dispatch::{
     Asker, Conversation, Dispatcher, Ending, Made, Origin, answer_question, refuse_questions,
-    write_ending,
+    write_ending, write_wait, write_word,
 };
 use super::listen::Listen;
 use batch::Line;
@@ -132,6 +133,11 @@ impl<W: Write> StdioServer<W> {
             }
         }
         while let Some(finished) = self.dispatcher.next_finished() {
+            let becomes_task = finished.report.outcome == CallOutcome::BecomeTask;
+            let asked = finished.asked.as_deref();
+            if becomes_task && self.dispatcher.become_task(finished.ticket, asked) {
+                continue;
+            }
             let Some(away) = self.dispatcher.forget(finished.ticket) else {
                 continue;
             };
@@ -149,7 +155,44 @@ impl<W: Write> StdioServer<W> {
             write_ending(&mut body, &away.id, away.revision, &ending, seal);
             away.place.answer(Some(&body), &mut self.out);
         }
+        self.look_at_tasks();
         self.notice_changes();
+    }
+
+    fn look_at_tasks(&mut self) {
+        while let Some((ticket, word)) = self.dispatcher.next_word() {
+            let Some(away) = self.dispatcher.forget(ticket) else {
+                continue;
+            };
+            if away.given_up {
+                self.dispatcher.unheard(&away, &word);
+                away.place.answer(None, &mut self.out);
+                continue;
+            }
+            self.say(away.said());
+            let mut body = Vec::new();
+            write_word(&mut body, &away, &word);
+            away.place.answer(Some(&body), &mut self.out);
+            if let (Method::CallTool, Era::Legacy, Word::Done(record)) =
+                (away.method, away.revision.era(), &word)
+            {
+                self.client.follow_task(record);
+            }
+        }
+        if !self.dispatcher.has_task_news() {
+            return;
+        }
+        for ticket in self.dispatcher.look_at_tasks() {
+            if let Some(away) = self.dispatcher.forget(ticket) {
+                let mut body = Vec::new();
+                write_wait(&mut body, &away);
+                away.place.answer(Some(&body), &mut self.out);
+            }
+        }
+        self.write_news();
+        if self.ended {
+            self.give_up_questions();
+        }
     }
 
     fn notice_changes(&mut self) {
@@ -161,23 +204,35 @@ impl<W: Write> StdioServer<W> {
         let changes = self.shared.sessions.changes().generation();
         if changes != self.changes_generation {
             self.changes_generation = changes;
-            let is_initialized = self.process.is_initialized();
-            self.client.write_news(is_initialized, &mut self.out);
+            self.write_news();
         }
+    }
+
+    fn write_news(&mut self) {
+        let is_initialized = self.process.is_initialized();
+        self.client.write_news(is_initialized, &mut self.out);
     }
 
     /// The input has ended: nobody answers questions any longer.
     fn end(&mut self) {
         self.ended = true;
+        self.give_up_questions();
+    }
+
+    fn give_up_questions(&mut self) {
         let calls = &self.dispatcher.calls;
-        for ticket in calls.select(|away| away.cancel.extension().is_none()) {
+        for ticket in calls.select(|away| away.cancel.is_for_answers()) {
             self.give_up(ticket);
         }
     }
 
     /// A call that is given up gets no answer.
     fn give_up(&mut self, ticket: u64) {
-        if let Some(away) = self.dispatcher.forget(ticket) {
+        if let Some(away) = self.dispatcher.calls.get_mut(ticket)
+            && away.is_the_engines()
+        {
+            away.given_up = true;
+        } else if let Some(away) = self.dispatcher.forget(ticket) {
             away.cancel.cancel();
             away.place.answer(None, &mut self.out);
         }
@@ -216,7 +271,7 @@ impl<W: Write> StdioServer<W> {
             }
             Ok(Route::Notice(_)) => {}
             Ok(Route::Response(response)) => {
-                answer_question(&self.shared.runtime, &response);
+                answer_question(&self.shared, Principal::ANONYMOUS, &response);
             }
             Err(refusal) => self.refuse_on(line, &refusal),
         }
@@ -264,7 +319,9 @@ impl<W: Write> StdioServer<W> {
 
     fn listen(&mut self, invocation: &Invocation<'_>, filter: &ListenFilter<'_>, line: &Line) {
         let snapshot = self.shared.snapshot.load_full();
-        let heard = Listen::new(&self.shared, &snapshot.catalog, &invocation.id, filter);
+        let principal = Principal::ANONYMOUS;
+        let catalog = &snapshot.catalog;
+        let heard = Listen::new(&self.shared, catalog, principal, &invocation.id, filter);
         let begun = heard.and_then(|(listen, followed)| {
             let mark = self.out.len();
             reply::acknowledged(&mut self.out, &listen.id, &listen.honoured(&followed));
@@ -274,8 +331,12 @@ impl<W: Write> StdioServer<W> {
                 .inspect_err(|_| self.out.truncate(mark))
         });
         match begun {
-            // Its result comes when it ends, and on a line of its own.
-            Ok(()) => line.answer(None, &mut self.out),
+            Ok(()) => {
+                // Its result comes when it ends, and on a line of its own.
+                line.answer(None, &mut self.out);
+                // How the tasks stand that it listens to.
+                self.write_news();
+            }
             Err(reason) => self.refuse_on(line, &Refusal::new(reason, Some(invocation.id))),
         }
     }
@@ -285,6 +346,12 @@ impl<W: Write> StdioServer<W> {
         self.client.unlisten(id);
         let calls = &self.dispatcher.calls;
         for ticket in calls.select(|away| away.id.as_bytes() == id.as_bytes()) {
+            if let Some(away) = self.dispatcher.calls.get_mut(ticket)
+                && away.is_the_engines()
+            {
+                away.given_up = true;
+                continue;
+            }
             self.give_up(ticket);
         }
     }

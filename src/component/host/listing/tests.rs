@@ -54,7 +54,7 @@ fn a_tool_is_written_as_clients_read_it_and_its_schema_stays_as_it_is() {
     let tool = &definitions.tools[0];
     assert_eq!(
         &*tool.entry.members,
-        r#""title":"One","description":"Does","inputSchema":{"type":"object","x":[1.50,12345678901234567890123]},"outputSchema":{"type":"object"},"annotations":{"readOnlyHint":true,"destructiveHint":false},"execution":{"taskSupport":"optional"},"_meta":{"a":1}"#
+        r#""title":"One","description":"Does","inputSchema":{"type":"object","x":[1.50,12345678901234567890123]},"outputSchema":{"type":"object"},"annotations":{"readOnlyHint":true,"destructiveHint":false},"_meta":{"a":1}"#
     );
     assert_eq!(tool.task_support, TaskSupport::Deferred);
     assert!(tool.has_output_schema);
