@@ -25,3 +25,4 @@ mod resumption;
 mod scale;
 mod stdio;
 mod streams;
+mod tasks;

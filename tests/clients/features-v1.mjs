@@ -71,7 +71,8 @@ async function tasks() {
     created: computed[0].type,
     computed: textOf(computed.at(-1).result),
     confirmed: textOf(confirmed.at(-1).result),
-    failed: textOf(failed.at(-1).result),
+    // In this form of tasks a tool's error makes its task a failed one, whose result is still there.
+    failed: [failed.at(-1).type, textOf(await tasks.getTaskResult(failed[0].task.taskId, types.CallToolResultSchema))],
     broken: broken.at(-1).type,
     cancelled: cancelled.status,
     listed: [computed[0], endless.value].every(({ task }) => ids.includes(task.taskId)),

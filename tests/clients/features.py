@@ -38,7 +38,7 @@ SDKS = {
 
 NAME, COLOR = 'action=accept, content={"name":"Ada"}', 'action=accept, content={"color":"green"}'
 PROMPTS = ["simple_prompt", "prompt_with_arguments", "prompt_with_embedded_resource", "prompt_with_image"]
-RESOURCES = ["test://static-text", "test://static-binary", "test://watched-resource"]
+RESOURCES = ["test://static-binary", "test://static-text", "test://watched-resource"]
 # What a server in a session asks while the call waits, and a modern one asks between two runs of the call.
 LEGACY_ONLY = {
     "several rounds": f"Run 1: {NAME}; {COLOR}",
@@ -97,7 +97,7 @@ TASKS_V1 = {
         "created": "taskCreated",
         "computed": "sum: done after 500ms",
         "confirmed": "notes.txt is deleted",
-        "failed": "error: The job failed, as it always does",
+        "failed": ["error", "error: The job failed, as it always does"],
         "broken": "error",
         "cancelled": "cancelled",
         "listed": True,

@@ -1,6 +1,7 @@
 //! A running appliance and a client for it that sends exactly the bytes it is told.
 
 pub mod guests;
+mod jobs;
 pub mod sse;
 
 // The unit tests use more of it.
@@ -16,6 +17,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+pub use jobs::jobs;
 
 /// No answer takes this long; a test that waits longer has found a hang.
 const PATIENCE: Duration = Duration::from_secs(30);
