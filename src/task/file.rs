@@ -67,7 +67,7 @@ fn sealed(body: &[u8]) -> Vec<u8> {
 
 /// Reads a task's file.
 ///
-/// Errors: anything but what [`write`] writes.
+/// Errors: anything but what [`write()`] writes.
 pub fn read(text: &[u8]) -> Result<Record, Unreadable> {
     let end = memchr::memchr(b'\n', text).ok_or_else(|| damaged("it has no first line"))?;
     let (head, body) = (&text[..end], &text[end + 1..]);
