@@ -214,7 +214,12 @@ impl LiveSet {
 
     /// Drops those of a session that is no more. A call that runs on one still ends on it.
     pub(crate) fn end_session(&self, session: SessionId) {
-        self.remove(|owner, _| owner.1 == Some(session));
+        self.end_sessions(|other| other == session);
+    }
+
+    /// The same for all sessions that are no more.
+    pub(crate) fn end_sessions(&self, is_over: impl Fn(SessionId) -> bool) {
+        self.remove(|owner, _| owner.1.is_some_and(&is_over));
     }
 
     /// Drops those that were not used for long, and those of components that are no more.

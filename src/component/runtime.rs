@@ -214,6 +214,12 @@ impl Runtime {
         self.live.end_session(session);
     }
 
+    /// The same for all sessions that are no more.
+    pub fn end_sessions(&self, is_over: impl Fn(SessionId) -> bool) {
+        self.exchange.asks.end_sessions(&is_over);
+        self.live.end_sessions(&is_over);
+    }
+
     /// The bounds in force.
     pub fn limits(&self) -> &Limits {
         &self.limits

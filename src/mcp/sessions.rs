@@ -4,14 +4,15 @@
 //! the idle time goes, and at the cap a new one displaces the one unused for longest among those next in a ring of ids. A
 //! flood of sessions that are opened and left displaces itself before it displaces those that work.
 //!
-//! Invariants: an id is found only by the principal that it was made for; a session with an open stream is in use and
-//! neither expires nor gives way; every operation does a bounded amount of work; what is removed is freed.
+//! Invariants: an id is found only by the principal that it was made for; a session with an open stream or a call that
+//! is away is in use and neither expires nor gives way; every operation does a bounded amount of work; what is removed is freed.
 //!
 //! The table has no clock and no randomness: both come in.
 
 // The ring of ids is bounded by the cap: creation keeps it within twice the sessions there are.
 #![allow(clippy::disallowed_types)]
 
+mod calls;
 mod id;
 mod session;
 
@@ -132,6 +133,8 @@ pub struct Sessions {
     ended: AtomicU64,
     expired: AtomicU64,
     evicted: AtomicU64,
+    /// Sessions that ended while they were in use.
+    bereaved: AtomicU64,
 }
 
 /// Sessions looked at for one displacement; the one unused for longest among them goes.
@@ -175,6 +178,7 @@ impl Sessions {
             ended: AtomicU64::new(0),
             expired: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
+            bereaved: AtomicU64::new(0),
         }
     }
 
@@ -222,7 +226,7 @@ impl Sessions {
     pub fn touch(&self, id: SessionId, principal: Principal, now_ms: u64) -> Option<SessionFacts> {
         self.with(id, principal, |session| {
             if now_ms.saturating_sub(session.used_ms.load(Relaxed)) > self.idle_ms
-                && !session.has_stream()
+                && !session.is_in_use()
             {
                 return None;
             }
@@ -246,7 +250,7 @@ impl Sessions {
         let map = self.map.pin();
         let removed = map.remove_if(&id.0, |_, session| session.principal == principal);
         let (_, session) = removed.ok()??;
-        close(session);
+        self.close(session);
         self.live.fetch_sub(1, Relaxed);
         self.ended.fetch_add(1, Relaxed);
         Some(session.stream_owner.load(Relaxed))
@@ -347,7 +351,7 @@ impl Sessions {
                 .remove_if(&id, |_, session| self.is_expired(session, now_ms), &guard)
             {
                 Ok(Some((_, session))) => {
-                    close(session);
+                    self.close(session);
                     self.live.fetch_sub(1, Relaxed);
                     sweep.expired += 1;
                 }
@@ -394,7 +398,7 @@ impl Sessions {
     }
 
     fn is_expired(&self, session: &Session, now_ms: u64) -> bool {
-        now_ms.saturating_sub(session.used_ms.load(Relaxed)) > self.idle_ms && !session.has_stream()
+        now_ms.saturating_sub(session.used_ms.load(Relaxed)) > self.idle_ms && !session.is_in_use()
     }
 
     /// Removes one session to make room: of those next in the ring, the one unused for longest. Of several that were used in the
@@ -411,7 +415,7 @@ impl Sessions {
             let Some(session) = self.map.get(&id, &guard) else {
                 continue;
             };
-            if session.has_stream() {
+            if session.is_in_use() {
                 self.ring.push(id);
                 continue;
             }
@@ -436,9 +440,9 @@ impl Sessions {
     fn displace(&self, id: u128, guard: &impl Guard) -> bool {
         let removed = self
             .map
-            .remove_if(&id, |_, session| !session.has_stream(), guard);
+            .remove_if(&id, |_, session| !session.is_in_use(), guard);
         let gone = if let Ok(Some((_, session))) = removed {
-            close(session);
+            self.close(session);
             true
         } else {
             false
@@ -479,14 +483,6 @@ impl fmt::Debug for Sessions {
             .field("count_max", &self.count_max)
             .field("idle_ms", &self.idle_ms)
             .finish_non_exhaustive()
-    }
-}
-
-/// Frees what a removed session keeps. The session itself is freed when no thread looks at it any longer; its bytes and its
-/// subscriptions must not wait for that.
-fn close(session: &Session) {
-    if let Some(events) = session.events() {
-        events.close();
     }
 }
 

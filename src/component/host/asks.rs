@@ -74,8 +74,13 @@ impl Asks {
 
     /// Ends the questions of a session that is no more.
     pub(crate) fn end_session(&self, session: SessionId) {
+        self.end_sessions(|other| other == session);
+    }
+
+    /// The same for all sessions that are no more.
+    pub(crate) fn end_sessions(&self, is_over: impl Fn(SessionId) -> bool) {
         for question in self.open.pin().values().filter_map(Weak::upgrade) {
-            if question.session == Some(session) {
+            if question.session.is_some_and(&is_over) {
                 question.answer(Err(SESSION_ENDED));
             }
         }

@@ -73,6 +73,11 @@ fn a_session_has_its_own_instance_until_it_ends() {
     bench.runtime.end_session(session('a'));
     assert_eq!(bench.runtime.live.count(), 2);
     assert_eq!(count(&mut bench, &component, legacy(first)), "a");
+    // Those of no session are nobody's to end.
+    let is_over = |session| Some(session) != first;
+    bench.runtime.end_sessions(is_over);
+    assert_eq!(bench.runtime.live.count(), 2);
+    assert_eq!(count(&mut bench, &component, legacy(first)), "b");
     for _ in 0..2 {
         let caller = modern(Asking::Never(""));
         assert_eq!(

@@ -16,7 +16,7 @@ pub(super) struct Session {
     pub(super) principal: Principal,
     pub(super) used_ms: AtomicU64,
     pub(super) stream_owner: AtomicU64,
-    /// What it agreed on: see the constants below.
+    /// What it agreed on, and how many calls it has: see the constants below.
     facts: AtomicU64,
     /// The version of the lists when it was made: what changes from there on is news to its client.
     lists_version: u64,
@@ -25,13 +25,17 @@ pub(super) struct Session {
     events: OnceLock<Arc<SessionEvents>>,
 }
 
-/// Bits of [`Session::facts`]: the capabilities below 32, then the revision, the level plus one, and three flags.
+/// Bits of [`Session::facts`]: the capabilities below 32, then the revision, the level plus one, three flags,
+/// and the calls that have left their shard and are not answered.
 const REVISION_SHIFT: u32 = 32;
 const LEVEL_SHIFT: u32 = 40;
 const LEVEL_BITS: u64 = 0xf << LEVEL_SHIFT;
 const INITIALIZED: u64 = 1 << 48;
 const SSE: u64 = 1 << 49;
 const SETTLED: u64 = 1 << 50;
+/// At the top, so that a count beyond its bits wraps around and touches nothing else.
+const CALLS_SHIFT: u32 = 51;
+const CALL: u64 = 1 << CALLS_SHIFT;
 
 /// Whether what a client says of itself is kept.
 pub(super) fn is_short(info: &&[u8]) -> bool {
@@ -77,7 +81,8 @@ impl Session {
         self.facts
             .fetch_update(Relaxed, Relaxed, |facts| {
                 let open = facts & SETTLED == 0;
-                open.then_some(facts & (INITIALIZED | SSE) | settled(revision, capabilities))
+                let kept = facts & (INITIALIZED | SSE) | facts >> CALLS_SHIFT << CALLS_SHIFT;
+                open.then_some(kept | settled(revision, capabilities))
             })
             .is_ok()
     }
@@ -117,10 +122,23 @@ impl Session {
         self.client_info.as_deref().or_else(later).map(Into::into)
     }
 
-    /// Whether somebody is connected to one of its streams, or a call of its writes one: then it is in use.
-    pub(super) fn has_stream(&self) -> bool {
+    /// Whether somebody is connected to one of its streams, or a call of its goes on.
+    pub(super) fn is_in_use(&self) -> bool {
         self.stream_owner.load(Relaxed) != 0
+            || self.has_calls()
             || self.events.get().is_some_and(|events| events.is_attached())
+    }
+
+    fn has_calls(&self) -> bool {
+        self.facts.load(Relaxed) >> CALLS_SHIFT != 0
+    }
+
+    pub(super) fn call_left(&self) {
+        self.facts.fetch_add(CALL, Relaxed);
+    }
+
+    pub(super) fn call_ended(&self) {
+        self.facts.fetch_sub(CALL, Relaxed);
     }
 
     /// What it keeps for its client, if it has come to that.

@@ -218,6 +218,42 @@ fn a_session_with_a_stream_neither_expires_nor_gives_way() {
 }
 
 #[test]
+fn a_session_with_a_call_that_goes_on_neither_expires_nor_gives_way() {
+    let sessions = Sessions::new(1, 100);
+    let id = sessions.create(new(1, 0)).unwrap();
+    sessions.call_left(id);
+    sessions.set_log_level(id, NOBODY, LogLevel::Error);
+    assert_eq!(sessions.sweep(10_000, 10).expired, 0);
+    assert_eq!(sessions.create(new(2, 10_000)), Err(SessionsFull));
+    assert_eq!(
+        sessions.bereaved(),
+        0,
+        "nothing has ended while it was in use"
+    );
+    sessions.call_ended(id, 10_000);
+    assert_eq!(
+        sessions.sweep(10_050, 10).expired,
+        0,
+        "it was used until then"
+    );
+    assert_eq!(sessions.sweep(10_200, 10).expired, 1);
+    assert_eq!(sessions.bereaved(), 0);
+    sessions.call_left(id);
+    assert_eq!(
+        sessions.bereaved(),
+        1,
+        "a call of a session that is no more"
+    );
+    sessions.call_ended(id, 10_300);
+    let id = sessions.create(new(3, 0)).unwrap();
+    sessions.call_left(id);
+    assert!(sessions.contains(id));
+    assert_eq!(sessions.remove(id, NOBODY), Some(0));
+    assert!(!sessions.contains(id));
+    assert_eq!(sessions.bereaved(), 2);
+}
+
+#[test]
 fn a_table_full_of_streams_refuses_and_stays_within_its_cap() {
     let sessions = Sessions::new(2, 1000);
     for seed in 0..2 {
