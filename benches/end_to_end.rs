@@ -16,7 +16,7 @@ use margay::limits::Limits;
 use margay::mcp::{HostRules, Sessions};
 use margay::mem::ByteBudget;
 use margay::shard::{
-    IoKind, ListenOptions, Message, ServiceOptions, ShardThread, Shared, Snapshot, bind_listeners,
+    IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, bind_listeners,
 };
 
 /// A modern request with its headers.
@@ -132,9 +132,7 @@ fn loopback(criterion: &mut Criterion) {
         });
         group.finish();
         drop(stream);
-        shared.ports[0]
-            .send(Message::Drain)
-            .expect("the shard reads its mail");
+        shared.drain();
         thread.join().expect("the shard drains");
     }
 }

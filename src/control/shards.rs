@@ -308,6 +308,10 @@ impl Plane for Shards {
         self.shared
             .sessions
             .sweep(self.shared.now_ms(), SWEEP_BUDGET);
+        let shared = &self.shared;
+        shared
+            .runtime
+            .end_sessions(|session| !shared.sessions.contains(session));
         let held = self.shared.sessions.counts().live + self.shared.connections.taken();
         // Only control's thread comes here.
         let high = self.held_high.load(Ordering::Relaxed).max(held);
@@ -321,14 +325,7 @@ impl Plane for Shards {
     }
 
     fn drain(&self) {
-        for (index, port) in self.shared.ports.iter().enumerate() {
-            if port.send(Message::Drain).is_err() {
-                tracing::error!(
-                    shard = index,
-                    "a shard does not read its messages and cannot be drained"
-                );
-            }
-        }
+        self.shared.drain();
     }
 
     fn running(&self) -> usize {

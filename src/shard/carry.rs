@@ -157,10 +157,10 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Has every stream of a session look.
-    pub(super) fn pump_session(&mut self, session: SessionId, now_ms: u64) {
+    /// Has every stream of such sessions look.
+    pub(super) fn pump_sessions(&mut self, is_it: impl Fn(SessionId) -> bool, now_ms: u64) {
         self.pump_where(now_ms, |stream| match &stream.source {
-            Source::Carried(carried) => carried.session == session,
+            Source::Carried(carried) => is_it(carried.session),
             Source::Call(_) | Source::Listen(_) => false,
         });
     }

@@ -184,14 +184,7 @@ impl<R: Ring> Shard<R> {
     }
 
     /// The client cancelled a call: it is stopped, and whoever waits for it is told so.
-    pub(super) fn cancel(&mut self, session: SessionId, id: &[u8], now_ms: u64) {
-        let is_it = |away: &Away<Place>| away.session == Some(session) && away.id.as_bytes() == id;
-        for ticket in self.service.dispatcher.calls.select(is_it) {
-            self.cancel_call(ticket, now_ms);
-        }
-    }
-
-    fn cancel_call(&mut self, ticket: u64, now_ms: u64) {
+    pub(super) fn cancel_call(&mut self, ticket: u64, now_ms: u64) {
         let calls = &self.service.dispatcher.calls;
         if calls.get(ticket).is_some_and(Away::is_the_engines) {
             // It is answered in a moment. A task is given up by its own request.
@@ -212,13 +205,15 @@ impl<R: Ring> Shard<R> {
         self.deliver(ticket, &away, Vec::new(), &answer, now_ms);
     }
 
-    /// A session is no more: its calls are stopped.
-    pub(super) fn end_session(&mut self, session: SessionId, now_ms: u64) {
-        let is_its = |away: &Away<Place>| away.session == Some(session);
+    /// Sessions are no more: their calls are stopped, and their streams look and end.
+    pub(super) fn end_bereaved(&mut self, now_ms: u64) {
+        let shared = std::sync::Arc::clone(&self.service.shared);
+        let is_over = |session: SessionId| !shared.sessions.contains(session);
+        let is_its = |away: &Away<Place>| away.session.is_some_and(is_over);
         for ticket in self.service.dispatcher.calls.select(is_its) {
             self.cancel_call(ticket, now_ms);
         }
-        self.pump_session(session, now_ms);
+        self.pump_sessions(is_over, now_ms);
     }
 
     /// Takes an answer to where it is waited for.

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod away;
 mod carried;
 mod carry;
 mod channel;
@@ -89,6 +90,8 @@ pub struct Shard<R: Ring> {
     busy_ms: Option<u64>,
     catalog_generation: u64,
     changes_generation: u64,
+    /// Sessions that had ended while they were in use, when the shard last looked.
+    bereaved: u64,
 }
 
 impl<R: Ring> Shard<R> {
@@ -109,6 +112,7 @@ impl<R: Ring> Shard<R> {
             busy_ms: None,
             catalog_generation,
             changes_generation: 0,
+            bereaved: 0,
         }
     }
 
@@ -167,6 +171,8 @@ impl<R: Ring> Shard<R> {
         let shared = &self.service.shared;
         shared.snapshot.load().catalog.generation() != self.catalog_generation
             || shared.sessions.changes().generation() != self.changes_generation
+            || shared.sessions.bereaved() != self.bereaved
+            || (shared.is_draining() && self.drain_until_ms.is_none())
             || self.service.dispatcher.has_task_news()
     }
 
@@ -298,11 +304,19 @@ impl<R: Ring> Shard<R> {
                 Message::Metrics(reply) => {
                     let _ = reply.send(Box::new(self.metrics()));
                 }
-                Message::Drain => self.drain(now_ms),
-                Message::Cancel { session, id } => self.cancel(session, &id, now_ms),
-                Message::EndSession { session } => self.end_session(session, now_ms),
+                Message::Cancel { session, id } => {
+                    self.service.shared.away.stop(session, &id);
+                }
                 Message::Carrier { owner, word } => self.hear(owner, word, now_ms),
             }
+        }
+        while let Some(ticket) = self.service.dispatcher.next_unwanted() {
+            busy = true;
+            self.cancel_call(ticket, now_ms);
+        }
+        if self.drain_until_ms.is_none() && self.service.shared.is_draining() {
+            busy = true;
+            self.drain(now_ms);
         }
         // What was said above, and what the requests of this turn have said.
         while !self.service.words.is_empty() {
@@ -316,9 +330,6 @@ impl<R: Ring> Shard<R> {
 
     /// Stops accepting; closes what is quiet; what is in service finishes until the deadline.
     fn drain(&mut self, now_ms: u64) {
-        if self.drain_until_ms.is_some() {
-            return;
-        }
         self.drain_until_ms = Some(now_ms + millis(self.service.shared.limits.drain_deadline));
         self.service.draining = true;
         for listener in std::mem::take(&mut self.listeners) {
@@ -347,12 +358,17 @@ impl<R: Ring> Shard<R> {
             .collect()
     }
 
-    /// Learns of a new catalogue, and has streams tell their clients what has changed.
+    /// Learns of a new catalogue and of sessions that ended, and has streams tell their clients what has changed.
     fn notice_changes(&mut self, now_ms: u64) {
         let generation = self.service.catalog_generation();
         if generation != self.catalog_generation {
             self.catalog_generation = generation;
             self.service.follow_catalog();
+        }
+        let bereaved = self.service.shared.sessions.bereaved();
+        if bereaved != self.bereaved {
+            self.bereaved = bereaved;
+            self.end_bereaved(now_ms);
         }
         let changes = self.service.shared.sessions.changes().generation();
         let mut tells = changes != self.changes_generation;

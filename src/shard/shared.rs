@@ -2,7 +2,7 @@
 //! queue into each shard. There is no lock here, and nothing else is shared.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
@@ -20,9 +20,10 @@ use crate::metrics::ShardMetrics;
 
 use crate::task::{ComponentRunner, EngineOptions, Folder, Record, Tasks, Watcher, wire};
 
+use super::away::CallIndex;
 use super::channel::{Word, carrier_shard};
 
-/// Messages that may wait for one shard. Control sends few; a full queue means the shard is stuck.
+/// Messages that may wait for one shard. What must not be lost is none of them: it is state that the shard looks at.
 const MESSAGES_PER_SHARD_MAX: usize = 256;
 
 /// One immutable configuration with the tools it serves.
@@ -39,19 +40,13 @@ pub struct Snapshot {
 pub enum Message {
     /// Answer with a copy of this shard's metrics.
     Metrics(oneshot::Sender<Box<ShardMetrics>>),
-    /// Stop accepting, finish what is in flight, close.
-    Drain,
-    /// A legacy client cancelled a request of its session; `id` is the request's id as JSON text.
+    /// A legacy client cancelled a request of its session that no shard knew of, which may have been in its first slice; `id` is
+    /// the request's id as JSON text.
     Cancel {
         /// The session that cancels.
         session: SessionId,
         /// The id of the request to stop.
         id: Vec<u8>,
-    },
-    /// A session is no more: its calls and streams end.
-    EndSession {
-        /// The session that was.
-        session: SessionId,
     },
     /// A word to the connection that carries a session's stream under this number.
     Carrier {
@@ -91,6 +86,11 @@ impl Port {
     /// Wakes the shard so that it looks at the snapshot and its queues.
     pub fn wake(&self) {
         self.waker.wake();
+    }
+
+    /// Whether words that may be lost leave room for others.
+    pub(super) fn has_room(&self) -> bool {
+        self.messages.len() < MESSAGES_PER_SHARD_MAX / 2
     }
 
     pub(super) fn receive(&self) -> Option<Message> {
@@ -171,6 +171,9 @@ pub struct Shared {
     pub ports: Vec<Port>,
     /// Whether the endpoints of HTTP+SSE (2024-11-05) are served too.
     pub http_sse: bool,
+    /// The calls of sessions that have left their shard.
+    pub(super) away: CallIndex,
+    draining: AtomicBool,
     tasks: OnceLock<Tasks>,
     /// What the states of half-done requests are sealed with.
     pub state_key: StateKey,
@@ -196,6 +199,8 @@ impl Shared {
             streams: Gate::new(limits.stream_count_max),
             calls: Gate::new(limits.request_count_max),
             waits: Gate::new((limits.request_count_max / 2).max(1)),
+            away: CallIndex::default(),
+            draining: AtomicBool::new(false),
             tasks: OnceLock::new(),
             ports: (0..shard_count).map(|_| Port::default()).collect(),
             http_sse: false,
@@ -263,8 +268,19 @@ impl Shared {
             .map_err(|_| io::Error::other("the tasks have been started before"))
     }
 
+    /// Has every shard stop accepting, finish what is in flight, and close.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether the shards are to end.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
     /// Has every shard look.
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         for port in &self.ports {
             port.wake();
         }

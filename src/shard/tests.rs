@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock};
 use crate::catalog::Catalog;
 use crate::component::{Component, Runtime, RuntimeOptions};
 use crate::limits::Limits;
-use crate::mcp::{HostRules, SessionId, Sessions};
+use crate::mcp::{HostRules, Principal, SessionId, Sessions};
 use crate::mem::ByteBudget;
 use crate::ring::sim::Random;
 use crate::ring::{Faults, Ring, RingOptions, SimClient, SimNetwork, SimRing};
 
-use super::{Message, Service, ServiceOptions, Shard, Shared, Snapshot, Turn};
+use super::{Message, Service, ServiceOptions, Shard, Shared, Snapshot, Turn, Word};
 
+mod mail;
 mod streams;
 
 // The tests of components use more of it, and keep it.
@@ -42,20 +43,28 @@ struct World {
 
 impl World {
     fn new(seed: u64, faults: Faults, limits: Limits) -> Self {
+        Self::of(0, seed, faults, Self::shared(limits, 1))
+    }
+
+    fn shared(limits: Limits, shard_count: usize) -> Arc<Shared> {
         let (runtime, components) = runtime();
         let sessions = Sessions::of(&limits);
         let snapshot = Snapshot {
             catalog: Catalog::build(components, 1, 500),
             hosts: HostRules::loopback(),
         };
-        let budget = ByteBudget::new(limits.buffer_pool_bytes_max);
-        let shared = Arc::new(Shared::new(
+        Arc::new(Shared::new(
             limits,
             snapshot,
             sessions,
             Arc::clone(runtime),
-            1,
-        ));
+            shard_count,
+        ))
+    }
+
+    /// Shard `index` of those that share this.
+    fn of(index: usize, seed: u64, faults: Faults, shared: Arc<Shared>) -> Self {
+        let budget = ByteBudget::new(shared.limits.buffer_pool_bytes_max);
         let options = ServiceOptions {
             buffers: budget,
             access_log: None,
@@ -70,7 +79,7 @@ impl World {
         let network = ring.network();
         ring.listen_virtual();
         Self {
-            shard: Shard::new(ring, Service::new(0, shared, options)),
+            shard: Shard::new(ring, Service::new(index, shared, options)),
             network,
             now_ms: 0,
         }
@@ -346,9 +355,7 @@ fn a_drain_ends_once_everything_is_answered() {
     let bytes = call(7, "last");
     busy.write(&bytes[..40]);
     world.turns(20);
-    world.shard.service().shared.ports[0]
-        .send(Message::Drain)
-        .unwrap();
+    world.shard.service().shared.drain();
     world.turns(20);
     assert!(
         idle.is_closed(),

@@ -9,6 +9,7 @@ use crate::mcp::reply;
 use crate::mcp::route::ListenFilter;
 use crate::mcp::{Invocation, Principal, Reason};
 use crate::metrics::{Phase, ShardMetrics};
+use crate::shard::away::Unwanted;
 use crate::shard::{Shared, Snapshot};
 
 use super::calls::{Away, Calls, Origin, Stop};
@@ -104,6 +105,7 @@ pub(in super::super) struct Dispatcher<P> {
     pub(super) sealer: Sealer,
     mailbox: Arc<Mailbox>,
     pub(super) mail: Mail,
+    pub(super) unwanted: Arc<Unwanted>,
     clock: quanta::Clock,
 }
 
@@ -122,6 +124,7 @@ impl<P> Dispatcher<P> {
             calls: Calls::new(shared.limits.request_count_max),
             sealer: Sealer::new(shared.state_key.clone(), &shared.limits),
             mailbox,
+            unwanted: Unwanted::new(Arc::clone(&wake)),
             mail: Mail::new(shared.limits.request_count_max, wake),
             clock: quanta::Clock::new(),
             shared,
@@ -136,7 +139,7 @@ impl<P> Dispatcher<P> {
 
     /// Whether something of a call that is away waits to be looked at.
     pub(in super::super) fn has_mail(&self) -> bool {
-        !self.mailbox.is_empty() || !self.mail.is_empty()
+        !self.mailbox.is_empty() || !self.mail.is_empty() || !self.unwanted.is_empty()
     }
 
     /// A call that has ended elsewhere.
@@ -147,6 +150,11 @@ impl<P> Dispatcher<P> {
     /// A call that is away and has said something.
     pub(in super::super) fn next_signal(&mut self) -> Option<u64> {
         self.mailbox.take_signal()
+    }
+
+    /// A call that its client has cancelled.
+    pub(in super::super) fn next_unwanted(&mut self) -> Option<u64> {
+        self.unwanted.next()
     }
 
     /// What questions of a call are sealed with, if it may ask by ending.
@@ -162,6 +170,11 @@ impl<P> Dispatcher<P> {
     pub(in super::super) fn forget(&mut self, ticket: u64) -> Option<Box<Away<P>>> {
         let away = self.calls.remove(ticket)?;
         self.shared.calls.leave();
+        if let Some(session) = away.session {
+            let (shared, id) = (&self.shared, away.id.as_bytes());
+            shared.away.forget(session, id, ticket, &self.unwanted);
+            shared.sessions.call_ended(session, shared.now_ms());
+        }
         if let Stop::Wait(_) = away.cancel {
             self.shared.waits.leave();
         }
@@ -198,6 +211,7 @@ impl<P> Dispatcher<P> {
                     calls: &mut self.calls,
                     pool: &mut self.pool,
                     shared: &self.shared,
+                    unwanted: &self.unwanted,
                 };
                 desk.call(invocation, &function, origin, metrics, out)
             }

@@ -10,6 +10,7 @@ use crate::mcp::route::Retry;
 use crate::mcp::{Era, Invocation, Reason};
 use crate::metrics::{Counter, ShardMetrics};
 use crate::shard::Shared;
+use crate::shard::away::Unwanted;
 use crate::wire::json::Str;
 
 use super::caller::{Hearing, caller};
@@ -25,6 +26,7 @@ pub(super) struct Desk<'d, P> {
     pub(super) calls: &'d mut Calls<P>,
     pub(super) pool: &'d mut InstancePool,
     pub(super) shared: &'d Shared,
+    pub(super) unwanted: &'d Arc<Unwanted>,
 }
 
 impl<P> Desk<'_, P> {
@@ -82,6 +84,11 @@ impl<P> Desk<'_, P> {
             self.calls.remove(ticket);
             return Err(self.full());
         }
+        if let Some(session) = away.session {
+            let (shared, id) = (self.shared, away.id.as_bytes());
+            shared.away.file(session, id, ticket, self.unwanted);
+            shared.sessions.call_left(session);
+        }
         self.calls.leave(ticket, Box::new(away));
         Ok(())
     }
@@ -100,6 +107,7 @@ impl<P> Dispatcher<P> {
             calls: &mut self.calls,
             pool: &mut self.pool,
             shared: &self.shared,
+            unwanted: &self.unwanted,
         }
     }
 

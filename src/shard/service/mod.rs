@@ -267,12 +267,16 @@ impl Service {
 
     /// Stops a call of this session, wherever it runs.
     fn cancel_everywhere(&mut self, session: SessionId, id: &[u8]) {
-        for port in &self.shared.ports {
-            // A shard whose queue is full is stuck; its calls end by their deadlines.
-            let _ = port.send(Message::Cancel {
-                session,
-                id: id.to_vec(),
-            });
+        if self.shared.away.stop(session, id) {
+            return;
+        }
+        // It may be in its first slice, where only its own shard knows of it: that one looks again behind the slice. Most often
+        // there is no such call, so this keeps to the room that nobody else needs.
+        for (index, port) in self.shared.ports.iter().enumerate() {
+            if index != self.index && port.has_room() {
+                let id = id.to_vec();
+                let _ = port.send(Message::Cancel { session, id });
+            }
         }
     }
 }

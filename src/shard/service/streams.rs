@@ -6,7 +6,6 @@ use crate::mcp::{EventId, RawId, Reason, Refusal, SessionId, StreamClaim, Stream
 use crate::metrics::Counter;
 use crate::wire::http1::response::Body;
 
-use super::super::Message;
 use super::super::access::Answer;
 use super::super::carried::{Carried, Looks};
 use super::super::channel::Word;
@@ -206,10 +205,8 @@ impl Service {
     /// The session is no more: what lives for it, anywhere, ends.
     pub(super) fn end_everywhere(&mut self, session: SessionId) {
         self.shared.runtime.end_session(session);
-        for port in &self.shared.ports {
-            // A shard whose queue is full is stuck; what it does for the session ends by its deadlines.
-            let _ = port.send(Message::EndSession { session });
-        }
+        // The shards see by themselves that the table has it no longer.
+        self.shared.wake();
     }
 
     pub(super) fn streams_full(&self) -> Reason<'static> {

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl World {
     /// Turns until a condition holds. The shard's clock stands still meanwhile.
-    fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+    pub(super) fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !holds(self) {
             assert!(Instant::now() < end, "never happened: {what}");
@@ -22,14 +22,14 @@ impl World {
         }
     }
 
-    fn ask(&mut self, bytes: &[u8]) -> SimClient {
+    pub(super) fn ask(&mut self, bytes: &[u8]) -> SimClient {
         let client = self.connect();
         client.write(bytes);
         client
     }
 
     /// Opens a legacy session; its id.
-    fn session(&mut self, revision: &str) -> String {
+    pub(super) fn session(&mut self, revision: &str) -> String {
         let params = json!({"protocolVersion": revision, "capabilities": {"elicitation": {}},
             "clientInfo": {"name": "t", "version": "1"}});
         let client = self.ask(&post("", "initialize", 0, &params));
@@ -44,7 +44,7 @@ impl World {
         line.unwrap().to_owned()
     }
 
-    fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.shard.service().shared.calls.taken()
     }
 }
@@ -54,7 +54,7 @@ fn post(headers: &str, method: &str, id: u64, params: &Value) -> Vec<u8> {
     raw_post(headers, &body)
 }
 
-fn raw_post(headers: &str, body: &str) -> Vec<u8> {
+pub(super) fn raw_post(headers: &str, body: &str) -> Vec<u8> {
     format!(
         "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Accept: application/json, text/event-stream\r\n{headers}Content-Length: {}\r\n\r\n{body}",
@@ -75,7 +75,7 @@ fn modern_call(tool: &str, id: u64, text: &str) -> Vec<u8> {
     post(&headers, "tools/call", id, &params)
 }
 
-fn legacy_call(session: &str, tool: &str, id: u64, text: &str) -> Vec<u8> {
+pub(super) fn legacy_call(session: &str, tool: &str, id: u64, text: &str) -> Vec<u8> {
     let params = json!({"name": tool, "arguments": {"text": text}, "_meta": {"progressToken": id}});
     post(
         &format!("Mcp-Session-Id: {session}\r\n"),
@@ -94,7 +94,7 @@ fn get(session: &str, last: &str) -> Vec<u8> {
 }
 
 /// The body of an answer, once its head is there.
-fn answer(client: &SimClient) -> Option<String> {
+pub(super) fn answer(client: &SimClient) -> Option<String> {
     let text = String::from_utf8_lossy(&client.received()).into_owned();
     let (head, body) = text.split_once("\r\n\r\n")?;
     assert!(head.starts_with("HTTP/1.1 200 "), "{text}");
@@ -120,7 +120,7 @@ fn events(client: &SimClient) -> Vec<(Option<String>, Value)> {
         .collect()
 }
 
-fn messages(client: &SimClient) -> Vec<Value> {
+pub(super) fn messages(client: &SimClient) -> Vec<Value> {
     events(client)
         .into_iter()
         .map(|(_, message)| message)
@@ -324,9 +324,7 @@ fn a_silent_stream_is_kept_alive_by_comments() {
     );
     let shared = &world.shard.service().shared;
     let id = SessionId::parse(session.as_bytes()).unwrap();
-    shared.ports[0]
-        .send(Message::EndSession { session: id })
-        .unwrap();
+    shared.sessions.remove(id, Principal::ANONYMOUS).unwrap();
     gives_everything_back(&mut world, 7);
 }
 
