@@ -217,3 +217,25 @@ fn a_retry_outlives_a_restart_and_replicas_serve_each_others_with_a_shared_key()
     let retry = [("requestState", state), ("inputResponses", answers("Bo"))];
     assert_eq!(text(&asked(&other, &retry)), r#"{"name":"Bo"}"#);
 }
+
+#[test]
+fn a_session_whose_call_waits_for_an_answer_does_not_expire_before_it() {
+    let appliance = Appliance::with(
+        &[everything().to_str().unwrap()],
+        "limits:\n  session_idle_deadline: 1s\n  ask_deadline: 4s\n",
+    );
+    let session = Session::open(&appliance, "2025-11-25");
+    let mut call = session.call(1, "ask");
+    call.head();
+    call.next_message();
+    drop(call);
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    assert_eq!(appliance.metric("margay_sessions ", ""), 1.0);
+    assert_eq!(appliance.metric("margay_questions_open", ""), 1.0);
+    // Nothing of it is left once the question has been given up and the session was idle from there on.
+    appliance.eventually("all of it ends", || {
+        appliance.metric("margay_sessions ", "") == 0.0
+            && appliance.metric("margay_questions_open", "") == 0.0
+            && appliance.metric("margay_calls_away", "") == 0.0
+    });
+}
