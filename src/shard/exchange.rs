@@ -373,7 +373,8 @@ impl<R: Ring> Shard<R> {
             .session
             .and_then(|session| self.service.open_channel(session, owed));
         let Some((channel, carried)) = opened else {
-            // Its calls are being stopped already.
+            // Its calls are being stopped already. What they ask until then, nobody hears.
+            self.service.leave_exchange(&exchange);
             self.close(socket);
             return None;
         };

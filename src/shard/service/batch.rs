@@ -178,6 +178,9 @@ impl Service {
     ) -> Served {
         let owed = gathered.tickets.len() + usize::from(!gathered.answers.is_empty());
         let Some((channel, carried)) = self.open_channel(session, owed) else {
+            for ticket in gathered.tickets {
+                self.detach_call(ticket);
+            }
             return self.refuse_for(request, Reason::UnknownSession, out);
         };
         for ticket in gathered.tickets {

@@ -108,8 +108,10 @@ impl Service {
         let (said, session, place) = (away.said(), away.session, away.place.clone());
         match place {
             Place::Channel(channel) => self.say(&channel, said),
-            Place::Nowhere => refuse_questions(&self.shared, session, &said),
-            Place::Exchange(_) => debug_assert!(false, "a call of an exchange speaks to it"),
+            // Nobody can hear it, where its exchange could not become a stream.
+            Place::Nowhere | Place::Exchange(_) => {
+                refuse_questions(&self.shared, session, &said);
+            }
         }
     }
 
@@ -152,20 +154,23 @@ impl Service {
                         self.metrics.add(Counter::CallCancelled, 1);
                     }
                 }
-                Era::Legacy => {
-                    let away = self.dispatcher.calls.get(*ticket);
-                    if away.is_some_and(Away::is_a_wait) {
-                        drop(self.dispatcher.forget(*ticket));
-                        continue;
-                    }
-                    self.metrics.add(Counter::CallsDetached, 1);
-                    if let Some(away) = self.dispatcher.calls.get_mut(*ticket) {
-                        away.place = Place::Nowhere;
-                    }
-                    self.forward(*ticket);
-                }
+                Era::Legacy => self.detach_call(*ticket),
             }
         }
+    }
+
+    /// Nobody hears this legacy call any longer: it goes on without, unless it only waits.
+    pub(super) fn detach_call(&mut self, ticket: u64) {
+        let away = self.dispatcher.calls.get(ticket);
+        if away.is_some_and(Away::is_a_wait) {
+            drop(self.dispatcher.forget(ticket));
+            return;
+        }
+        self.metrics.add(Counter::CallsDetached, 1);
+        if let Some(away) = self.dispatcher.calls.get_mut(ticket) {
+            away.place = Place::Nowhere;
+        }
+        self.forward(ticket);
     }
 
     /// Gives back what a stream holds.
