@@ -1,5 +1,6 @@
 //! What a `subscriptions/listen` hears of.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
@@ -140,19 +141,21 @@ fn follow_tasks(
         return Ok(Vec::new());
     };
     let value = shared.limits.subscription_count_max;
+    let limit = "limits.subscription_count_max";
     let mut follows: Vec<Follow> = Vec::new();
-    for id in filter.task_ids() {
+    let mut seen = HashSet::new();
+    for (index, id) in filter.task_ids().enumerate() {
+        // Whatever they are: each costs a look.
+        if index >= value {
+            return Err(Reason::Overloaded { limit, value });
+        }
         let id = id.to_cow();
+        if !seen.insert(id.clone()) {
+            continue;
+        }
         let Some(entry) = tasks.table().find(&id, principal) else {
             continue;
         };
-        if followed.tasks.iter().any(|known| **known == *id) {
-            continue;
-        }
-        if follows.len() >= value {
-            let limit = "limits.subscription_count_max";
-            return Err(Reason::Overloaded { limit, value });
-        }
         follows.push(entry.follow());
         followed.tasks.push(id.into());
     }
