@@ -27,6 +27,9 @@ impl<R: Ring> Shard<R> {
         now_ms: u64,
     ) {
         let Ok(mut out) = self.service.buffers.take(FIRST_BYTES) else {
+            // It is on no connection yet that would give it back.
+            let stream = Stream::of_answer(source, self.service.principal(), now_ms);
+            self.service.end_stream(&stream);
             self.close(socket);
             return;
         };
