@@ -174,10 +174,14 @@ pub struct Limits {
     pub outbox_count_max: usize,
     /// Bytes of messages that one call may have waiting to be sent, and of all the questions that it asks.
     pub outbox_bytes_max: usize,
-    /// Questions to clients that may be open in the whole process.
+    /// Questions to clients that may be open in the whole process: at most half of `request_count_max`.
     pub ask_count_max: usize,
+    /// Questions that may be open in one session.
+    pub ask_session_count_max: usize,
     /// Time that one question to a client may wait for its answer; it does not count against the call's deadline.
     pub ask_deadline: Duration,
+    /// Time that a question waits whose stream nobody carries: its client may come back until then.
+    pub ask_unheard_deadline: Duration,
     /// Bytes that one call may keep from one of its runs to the next.
     pub state_bytes_max: usize,
     /// Bytes of what one component may list, all lists together.
@@ -248,8 +252,10 @@ impl Default for Limits {
             worker_queue_max: 1_000,
             outbox_count_max: 64,
             outbox_bytes_max: 1 << 20,
-            ask_count_max: 1_000,
+            ask_count_max: 500,
+            ask_session_count_max: 32,
             ask_deadline: Duration::from_secs(300),
+            ask_unheard_deadline: Duration::from_secs(60),
             state_bytes_max: 64 << 10,
             definition_bytes_max: 4 << 20,
             component_bytes_max: 64 << 20,

@@ -146,3 +146,28 @@ fn subscriptions_are_bounded() {
     let mut client = session.send(1, "resources/subscribe", json!({"uri": "no:where"}));
     assert_eq!(client.answer().json()["error"]["code"], -32002);
 }
+
+#[test]
+fn a_refused_second_subscription_leaves_the_first() {
+    let appliance = Appliance::with(
+        &[everything().to_str().unwrap(), "--shards", "1"],
+        "limits:\n  request_count_max: 1\n  call_deadline: 1s\n",
+    );
+    let session = Session::open(&appliance, "2025-11-25");
+    let mut stream = session.stream(None);
+    let subscribe = |id| {
+        session
+            .send(id, "resources/subscribe", json!({"uri": "a:b"}))
+            .answer()
+    };
+    assert_eq!(subscribe(1).json()["result"], json!({}));
+    let mut asking = session.call(4, "ask");
+    asking.head();
+    asking.next_message();
+    let mut looping = session.call(2, "loop");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(subscribe(3).status, 503);
+    looping.answer();
+    change(&appliance);
+    assert_eq!(methods(&told(&mut stream, 3)), [PROMPTS, UPDATED, TOOLS]);
+}

@@ -239,3 +239,62 @@ fn a_session_whose_call_waits_for_an_answer_does_not_expire_before_it() {
             && appliance.metric("margay_calls_away", "") == 0.0
     });
 }
+
+#[test]
+fn abandoned_questions_leave_room_for_other_calls() {
+    let limits =
+        "limits:\n  request_count_max: 4\n  ask_session_count_max: 1\n  call_deadline: 700ms\n";
+    let appliance = Appliance::with(&[everything().to_str().unwrap()], limits);
+    let sessions = [(); 3].map(|()| Session::open(&appliance, "2025-11-25"));
+    for session in &sessions[..2] {
+        let mut call = session.call(1, "ask");
+        call.head();
+        assert_eq!(call.next_message().json()["params"]["message"], "Who?");
+    }
+    let full = |session: &Session<'_>| {
+        let mut call = session.call(2, "ask");
+        let messages = call.read_exchange().messages();
+        assert_eq!(text(messages.last().unwrap()), "none");
+    };
+    full(&sessions[0]);
+    full(&sessions[2]);
+    assert_eq!(appliance.metric("margay_questions_open", ""), 2.0);
+    // As many calls as ever may be at work: none of the abandoned ones has one of their places.
+    let mut others: Vec<_> = (0..4)
+        .map(|id| {
+            let (body, headers) =
+                modern(id, "tools/call", json!({"name": "loop", "arguments": {}}));
+            let mut client = appliance.connect();
+            client.send(crate::harness::request(&body, &headers));
+            client
+        })
+        .collect();
+    for client in &mut others {
+        let answer = client.answer();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(text(&answer.json()).contains("limits.call_deadline"));
+    }
+}
+
+#[test]
+fn a_question_that_nobody_comes_back_for_is_given_up_before_its_deadline() {
+    let appliance = Appliance::with(
+        &[everything().to_str().unwrap()],
+        "limits:\n  ask_unheard_deadline: 500ms\n",
+    );
+    let session = Session::open(&appliance, "2025-11-25");
+    let mut heard = session.call(1, "ask");
+    heard.head();
+    let question = heard.next_message().json();
+    let mut left = session.call(2, "ask");
+    left.head();
+    left.next_message();
+    assert_eq!(appliance.metric("margay_questions_open", ""), 2.0);
+    drop(left);
+    appliance.eventually("it is given up", || {
+        appliance.metric("margay_questions_open", "") == 1.0
+    });
+    assert_eq!(appliance.metric("margay_questions_unanswered", ""), 1.0);
+    session.accept(&question, json!({"name": "Ann"}));
+    assert_eq!(text(&heard.next_message().json()), r#"{"name":"Ann"}"#);
+}

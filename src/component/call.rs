@@ -182,6 +182,11 @@ impl CancelHandle {
         self.control.cancel();
     }
 
+    /// Nobody has heard for too long what the call asks: the questions that it waits for now have no answer.
+    pub fn give_up_questions(&self) {
+        self.control.unheard.notify_waiters();
+    }
+
     /// How much longer than its deadline the call may take, for the time that it has waited for answers; none while it waits for one.
     pub fn extension(&self) -> Option<Duration> {
         self.control.extension()
@@ -197,6 +202,7 @@ pub(crate) struct Control {
     waits: AtomicBool,
     cancelled: AtomicBool,
     changed: Notify,
+    unheard: Notify,
 }
 
 impl Control {
@@ -207,6 +213,7 @@ impl Control {
             waits: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             changed: Notify::new(),
+            unheard: Notify::new(),
         })
     }
 
@@ -240,6 +247,11 @@ impl Control {
         if !self.is_cancelled() {
             changed.await;
         }
+    }
+
+    /// Completes when the questions that the call waits for are given up.
+    pub(crate) async fn unheard(&self) {
+        self.unheard.notified().await;
     }
 
     fn extension(&self) -> Option<Duration> {

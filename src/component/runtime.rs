@@ -127,7 +127,7 @@ impl Runtime {
             pool_count: AtomicUsize::new(0),
             pools_made: AtomicUsize::new(0),
             exchange: Arc::new(Exchange {
-                asks: Asks::new(limits.ask_count_max),
+                asks: Asks::new(limits),
                 announcer: Announcer::default(),
             }),
             live: LiveSet::new(limits),

@@ -233,9 +233,9 @@ impl Subscriptions {
     }
 
     /// Adds a resource. One that is there already stays as it is.
-    pub fn add(&mut self, uri: &str, count_max: usize) -> Result<(), SubscribeError> {
+    pub fn add(&mut self, uri: &str, count_max: usize) -> Result<bool, SubscribeError> {
         if self.told.contains_key(uri) {
-            return Ok(());
+            return Ok(false);
         }
         if self.told.len() >= count_max {
             return Err(SubscribeError::Full { count_max });
@@ -246,7 +246,7 @@ impl Subscriptions {
         }
         let version = self.changes.watch(uri);
         self.told.insert(uri.into(), version);
-        Ok(())
+        Ok(true)
     }
 
     /// Removes a resource; whether it was there.

@@ -211,10 +211,10 @@ impl SessionEvents {
     }
 
     /// Follows a resource.
-    pub fn subscribe(&self, uri: &str) -> Result<(), SubscribeError> {
+    pub fn subscribe(&self, uri: &str) -> Result<bool, SubscribeError> {
         let count_max = self.limits.subscription_count_max;
         self.change(|state| Some(state.subscriptions.add(uri, count_max)))
-            .unwrap_or(Ok(()))
+            .unwrap_or(Ok(false))
     }
 
     /// Follows a resource no longer; whether it did.

@@ -67,6 +67,13 @@ impl Channel {
         self.events.carrier(self.stream) != 0
     }
 
+    /// One of the answers that it waits for will not come: nobody wants it.
+    pub(super) fn forgo(&self) {
+        if self.settle() {
+            self.events.finish(self.stream);
+        }
+    }
+
     fn settle(&self) -> bool {
         let owed = self.owed.get();
         self.owed.set(owed.saturating_sub(1));

@@ -194,6 +194,7 @@ impl<R: Ring> Shard<R> {
             return;
         };
         away.cancel.cancel();
+        self.service.unfollow(&away);
         self.service.metrics.add(Counter::CallCancelled, 1);
         let mut body = Vec::new();
         reply::call_result(&mut body, &away.id, away.revision.era(), CANCELLED);

@@ -141,6 +141,7 @@ impl<R: Ring> Shard<R> {
         busy |= self.read_mail(now_ms);
         self.notice_changes(now_ms);
         self.sweep(now_ms);
+        self.service.give_up_the_unheard(now_ms);
         if busy {
             // A shard that is never idle still has to get rid of what it used.
             self.service.maintain(MAINTAIN_BUSY);

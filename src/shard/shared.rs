@@ -124,8 +124,13 @@ impl Gate {
 
     /// Takes one place, or says that all are taken.
     pub fn enter(&self) -> bool {
+        self.enter_beside(0)
+    }
+
+    /// Takes one place, where this many of those that have one do not count.
+    pub fn enter_beside(&self, idle_count: usize) -> bool {
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
-        if taken < self.limit {
+        if taken < self.limit.saturating_add(idle_count) {
             return true;
         }
         self.taken.fetch_sub(1, Ordering::Relaxed);

@@ -235,3 +235,20 @@ fn tasks_over_standard_input_are_answered_also_after_its_end() {
     }
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn who_goes_away_from_a_task_that_has_asked_waits_for_it_no_longer() {
+    let appliance = serve(&scratch("state"), "limits:\n  request_count_max: 4\n");
+    let mut client = appliance.connect();
+    let (session, _) = initialize(&mut client);
+    let id = make_legacy(&mut client, &session, "ask_two");
+    for round in 0..6 {
+        let body = json!({"jsonrpc": "2.0", "id": round, "method": "tasks/result", "params": {"taskId": id}});
+        appliance.eventually("there is a place for one more", || {
+            let mut waiting = appliance.connect();
+            waiting.send(request(&body.to_string(), &legacy_headers(&session)));
+            let is_asked = waiting.head().contains("text/event-stream");
+            is_asked && waiting.event()["method"] == "elicitation/create"
+        });
+    }
+}

@@ -10,7 +10,7 @@ use crate::mcp::{ClientCapabilities, Era, code};
 
 use super::super::call::{CallOutcome, End, Failure, Stop};
 use super::super::store::State;
-use super::asks::OpenQuestion;
+use super::asks::{Full, OpenQuestion};
 use super::bindings::margay::host::ask::{Answer, Host, KeyedQuestion};
 use super::caller::{Asked, Asking, Recorded};
 use super::conversation::Conversation;
@@ -31,6 +31,14 @@ impl Host for State {
 struct Keyed {
     key: String,
     question: Question,
+}
+
+/// What ended the wait for answers.
+enum Waited {
+    /// All are there, or it took too long.
+    Enough,
+    /// Nobody has carried the stream for too long that they were asked on.
+    Unheard,
 }
 
 impl Conversation {
@@ -156,22 +164,25 @@ impl Conversation {
 
     /// Asks all at once, and waits until each is answered or has taken too long.
     async fn ask_and_wait(&mut self, questions: &[Keyed]) -> wasmtime::Result<Vec<Answer>> {
-        let open: Vec<Option<OpenQuestion>> = questions
+        let open: Vec<Result<OpenQuestion, Full>> = questions
             .iter()
             .map(|keyed| self.put(&keyed.question))
             .collect();
-        let waited = self.wait(open.iter().flatten()).await;
+        let opened: Vec<&OpenQuestion> = open.iter().flatten().collect();
+        let waited = self.wait(&opened).await;
+        let is_heard = !matches!(waited, Ok(Waited::Unheard));
         let mut answers = Vec::with_capacity(questions.len());
         for (keyed, open) in questions.iter().zip(&open) {
-            answers.push(self.answer(&keyed.question, open.as_ref()));
+            answers.push(self.answer(&keyed.question, open, is_heard));
         }
         waited.map_err(wasmtime::Error::new)?;
         Ok(answers)
     }
 
-    /// Sends one question. None if as many are open as may be.
-    fn put(&self, question: &Question) -> Option<OpenQuestion> {
-        let outbox = self.caller.outbox.as_ref()?;
+    /// Sends one question.
+    ///
+    /// Errors: as many are open as may be.
+    fn put(&self, question: &Question) -> Result<OpenQuestion, Full> {
         let open = self
             .exchange
             .asks
@@ -179,12 +190,18 @@ impl Conversation {
         let mut message = Vec::new();
         let params = question.params.as_deref();
         reply::request(&mut message, open.id(), question.kind, params);
-        outbox.push(Outgoing::Message(message));
-        Some(open)
+        if let Some(outbox) = &self.caller.outbox {
+            outbox.push(Outgoing::Message(message));
+        }
+        Ok(open)
     }
 
     /// Waits for the answers. Nothing computes meanwhile, and the call's time stands still.
-    async fn wait(&self, open: impl Iterator<Item = &OpenQuestion>) -> Result<(), Stop> {
+    async fn wait(&self, open: &[&OpenQuestion]) -> Result<Waited, Stop> {
+        if open.is_empty() {
+            return Ok(Waited::Enough);
+        }
+        let held = self.exchange.asks.hold();
         let started = Instant::now();
         let paused = self.traffic.pause();
         let waiting = self.control.wait();
@@ -197,30 +214,48 @@ impl Conversation {
             biased;
             () = self.control.cancelled() => Err(Stop::Cancelled),
             () = self.traffic.stopped() => Err(Stop::Cancelled),
-            () = answered => Ok(()),
-            () = tokio::time::sleep(self.limits.ask_deadline) => Ok(()),
+            () = answered => Ok(Waited::Enough),
+            () = self.control.unheard() => Ok(Waited::Unheard),
+            () = tokio::time::sleep(self.limits.ask_deadline) => Ok(Waited::Enough),
         };
         self.control.extend(started.elapsed());
-        drop((waiting, paused));
+        drop((waiting, paused, held));
         stopped
     }
 
     /// What the component gets. A question that nobody answered is given up, and the client is told.
-    fn answer(&self, question: &Question, open: Option<&OpenQuestion>) -> Answer {
-        let Some(open) = open else {
-            let message = format!(
-                "limits.ask_count_max ({}) questions are open; try again later",
-                self.limits.ask_count_max
-            );
-            return failed(code::OVERLOADED, message);
+    fn answer(
+        &self,
+        question: &Question,
+        open: &Result<OpenQuestion, Full>,
+        is_heard: bool,
+    ) -> Answer {
+        let limits = &self.limits;
+        let open = match open {
+            Ok(open) => open,
+            Err(full) => {
+                let (limit, value, whose) = match full {
+                    Full::Process => ("ask_count_max", limits.ask_count_max, ""),
+                    Full::Session => (
+                        "ask_session_count_max",
+                        limits.ask_session_count_max,
+                        " in this session",
+                    ),
+                };
+                let message = format!(
+                    "limits.{limit} ({value}) questions are open{whose}; try again once one is answered"
+                );
+                return failed(code::OVERLOADED, message);
+            }
         };
         if let Some(reply) = open.reply() {
             return question.answer(reply, self.limits.json_depth_max);
         }
-        let reason = format!(
-            "no answer within limits.ask_deadline ({:?})",
-            self.limits.ask_deadline
-        );
+        let (limit, span) = match is_heard {
+            true => ("ask_deadline", limits.ask_deadline),
+            false => ("ask_unheard_deadline", limits.ask_unheard_deadline),
+        };
+        let reason = format!("no answer within limits.{limit} ({span:?})");
         if let Some(outbox) = &self.caller.outbox {
             let mut message = Vec::new();
             reply::cancelled(&mut message, &open.id(), &reason);

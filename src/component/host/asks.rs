@@ -7,8 +7,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
+use papaya::{Compute, Operation};
 use tokio::sync::Notify;
 
+use crate::limits::Limits;
 use crate::mcp::{RawId, SessionId};
 
 /// What a client answered: the text of its result, or of its error object.
@@ -28,6 +30,11 @@ pub struct Asks {
     next: AtomicU64,
     count: AtomicUsize,
     count_max: usize,
+    /// Of the sessions that have any.
+    counts: papaya::HashMap<SessionId, usize>,
+    session_count_max: usize,
+    /// Calls that wait for answers now.
+    held: AtomicUsize,
     unanswered: AtomicU64,
 }
 
@@ -40,12 +47,15 @@ struct Question {
 }
 
 impl Asks {
-    pub(crate) fn new(count_max: usize) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             open: papaya::HashMap::new(),
             next: AtomicU64::new(1),
             count: AtomicUsize::new(0),
-            count_max,
+            count_max: limits.ask_count_max,
+            counts: papaya::HashMap::new(),
+            session_count_max: limits.ask_session_count_max,
+            held: AtomicUsize::new(0),
             unanswered: AtomicU64::new(0),
         })
     }
@@ -91,20 +101,37 @@ impl Asks {
         self.count.load(Ordering::Acquire)
     }
 
+    /// Calls that wait for answers now: at most as many as questions may be open.
+    pub fn held_count(&self) -> usize {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// A call waits for answers until the guard is dropped.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        self.held.fetch_add(1, Ordering::AcqRel);
+        Held(self)
+    }
+
     /// Questions that were given up without an answer, since the start.
     pub fn unanswered(&self) -> u64 {
         self.unanswered.load(Ordering::Relaxed)
     }
 
-    /// Opens a question; it is closed when the handle is dropped. None when as many are open as may be.
+    /// Opens a question; it is closed when the handle is dropped.
+    ///
+    /// Errors: as many are open as may be.
     pub(crate) fn open(
         self: &Arc<Self>,
         session: Option<SessionId>,
         room: &Arc<AtomicUsize>,
-    ) -> Option<OpenQuestion> {
+    ) -> Result<OpenQuestion, Full> {
         if self.count.fetch_add(1, Ordering::AcqRel) >= self.count_max {
             self.count.fetch_sub(1, Ordering::AcqRel);
-            return None;
+            return Err(Full::Process);
+        }
+        if session.is_some_and(|session| !self.enter(session)) {
+            self.count.fetch_sub(1, Ordering::AcqRel);
+            return Err(Full::Session);
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let question = Arc::new(Question {
@@ -114,11 +141,53 @@ impl Asks {
             room: Arc::clone(room),
         });
         self.open.pin().insert(id, Arc::downgrade(&question));
-        Some(OpenQuestion {
+        Ok(OpenQuestion {
             asks: Arc::clone(self),
             id,
             question,
         })
+    }
+
+    /// Counts one more question of a session, if it may have one more.
+    fn enter(&self, session: SessionId) -> bool {
+        let most = self.session_count_max;
+        let one_more = |entry: Option<(&SessionId, &usize)>| {
+            let count = entry.map_or(0, |(_, count)| *count);
+            if count >= most {
+                return Operation::Abort(());
+            }
+            Operation::Insert(count + 1)
+        };
+        let counts = self.counts.pin();
+        !matches!(counts.compute(session, one_more), Compute::Aborted(()))
+    }
+
+    fn leave(&self, session: SessionId) {
+        self.counts
+            .pin()
+            .compute(session, |entry: Option<(&SessionId, &usize)>| match entry {
+                Some((_, count)) if *count > 1 => Operation::Insert(count - 1),
+                Some(_) => Operation::Remove,
+                None => Operation::Abort(()),
+            });
+    }
+}
+
+/// Why there can be no more questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// As many are open in the process as may be.
+    Process,
+    /// As many are open in the session as may be.
+    Session,
+}
+
+/// A call that waits for answers.
+pub(crate) struct Held<'a>(&'a Asks);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -173,6 +242,9 @@ impl Drop for OpenQuestion {
             self.asks.unanswered.fetch_add(1, Ordering::Relaxed);
         }
         self.asks.open.pin().remove(&self.id);
+        if let Some(session) = self.question.session {
+            self.asks.leave(session);
+        }
         self.asks.count.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -115,8 +115,10 @@ limits_document! {
     worker_queue_max: count in 1, 10_000_000;
     outbox_count_max: count in 1, 100_000;
     outbox_bytes_max: bytes in 1 << 10, 1 << 30;
-    ask_count_max: count in 0, 10_000_000;
+    ask_count_max: count in 0, 5_000_000;
+    ask_session_count_max: count in 0, 5_000_000;
     ask_deadline: time in 50, DAY;
+    ask_unheard_deadline: time in 0, DAY;
     state_bytes_max: bytes in 0, 16 << 20;
     definition_bytes_max: bytes in 1 << 10, 1 << 30;
     component_bytes_max: bytes in 1 << 10, 4 << 30;
@@ -129,6 +131,11 @@ limits_document! {
     task_deadline: time in 1, 30 * DAY;
     task_ttl: time in 1_000, 365 * DAY;
     task_ttl_max: time in 1_000, 365 * DAY;
+}
+
+/// The most that `ask_count_max` may be: the calls that questions hold are at most half as many as may be at work.
+pub(super) fn ask_count_most(limits: &Limits) -> usize {
+    (limits.request_count_max / 2).max(1)
 }
 
 /// Holds all values to their ranges and to each other.
@@ -202,6 +209,16 @@ pub(super) fn check(limits: &Limits, document: &LimitsDocument) -> Result<(), Br
             let rule = format!("must not be above {above}, which is {most}");
             return Err(broken(key, value.to_string(), rule));
         }
+    }
+    let most = ask_count_most(limits);
+    if limits.ask_count_max > most {
+        let value = limits.request_count_max;
+        let rule = format!("must not be above {most}: half of request_count_max, which is {value}");
+        return Err(broken(
+            "ask_count_max",
+            limits.ask_count_max.to_string(),
+            rule,
+        ));
     }
     if limits.task_ttl > limits.task_ttl_max {
         let most = show_span(limits.task_ttl_max);

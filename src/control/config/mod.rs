@@ -257,6 +257,11 @@ impl Parsed<'_> {
             }
             *limit = value;
         }
+        if self.document.limits.line("ask_count_max").is_none() {
+            // What nobody has set gives way to what somebody has.
+            let most = limits_document::ask_count_most(&limits);
+            limits.ask_count_max = limits.ask_count_max.min(most);
+        }
         limits_document::check(&limits, &self.document.limits).map_err(|broken| {
             let key = format!("limits.{}", broken.key);
             self.problem(

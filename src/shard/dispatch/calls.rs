@@ -28,6 +28,13 @@ impl Stop {
         }
     }
 
+    /// Nobody hears what is asked: the answers that it waits for will not come.
+    pub(in super::super) fn give_up_questions(&self) {
+        if let Self::Call(call) = self {
+            call.give_up_questions();
+        }
+    }
+
     /// How much longer than a call's deadline it may take; none where it takes as long as it takes.
     pub(in super::super) fn extension(&self) -> Option<Duration> {
         match self {
@@ -67,6 +74,10 @@ pub(in super::super) struct Away<P> {
     pub(in super::super) task: Option<Box<TaskCall>>,
     /// Nobody waits for its answer any longer; it is here until that has come.
     pub(in super::super) given_up: bool,
+    /// Whether its client follows the resource that it is about only since it began.
+    pub(in super::super) followed: bool,
+    /// Since when nobody has carried the stream that it writes to, on the shard's clock.
+    pub(in super::super) unheard_since_ms: Option<u64>,
     /// On the transport's clock.
     pub(in super::super) started: u64,
     pub(in super::super) request_bytes: usize,
@@ -98,6 +109,8 @@ impl<P> Away<P> {
             binding: None,
             task: None,
             given_up: false,
+            followed: false,
+            unheard_since_ms: None,
             started: origin.started,
             request_bytes: origin.request_bytes,
         }

@@ -37,10 +37,10 @@ pub(in super::super) trait Conversation {
     /// The text of `clientInfo`, if the handshake had one.
     fn client_info(&self) -> Option<Box<[u8]>>;
 
-    /// Follows one more resource.
+    /// Follows one more resource; whether it did not before.
     ///
     /// Errors: it follows as many as it may.
-    fn follow(&mut self, uri: &str) -> Result<(), Reason<'static>>;
+    fn follow(&mut self, uri: &str) -> Result<bool, Reason<'static>>;
 
     /// Follows a resource no longer.
     fn unfollow(&mut self, uri: &str);
@@ -54,8 +54,8 @@ impl Conversation for Alone {
         None
     }
 
-    fn follow(&mut self, _uri: &str) -> Result<(), Reason<'static>> {
-        Ok(())
+    fn follow(&mut self, _uri: &str) -> Result<bool, Reason<'static>> {
+        Ok(false)
     }
 
     fn unfollow(&mut self, _uri: &str) {}
@@ -117,15 +117,18 @@ impl<P> Dispatcher<P> {
     ) -> Self {
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
         let waking = Arc::clone(&wake);
+        // Beside the calls that are at work there may be those that wait for a client's answer.
+        let limits = &shared.limits;
+        let count_max = limits.request_count_max + limits.ask_count_max;
         let mailbox = shared.runtime.mailbox(move || waking());
         Self {
             snapshot: Cache::new(Arc::clone(&shared.snapshot)),
             pool: shared.runtime.instance_pool(Arc::clone(&mailbox)),
-            calls: Calls::new(shared.limits.request_count_max),
-            sealer: Sealer::new(shared.state_key.clone(), &shared.limits),
+            calls: Calls::new(count_max),
+            sealer: Sealer::new(shared.state_key.clone(), limits),
             mailbox,
             unwanted: Unwanted::new(Arc::clone(&wake)),
-            mail: Mail::new(shared.limits.request_count_max, wake),
+            mail: Mail::new(count_max, wake),
             clock: quanta::Clock::new(),
             shared,
         }

@@ -79,7 +79,9 @@ impl<P> Desk<'_, P> {
 
     /// Files a call that goes on elsewhere.
     pub(super) fn leave(&mut self, ticket: u64, away: Away<P>) -> Result<(), Reason<'static>> {
-        if !self.shared.calls.enter() {
+        // Those that wait for a client's answer do nothing meanwhile, and are bounded by limits.ask_count_max.
+        let held_count = self.shared.runtime.asks().held_count();
+        if !self.shared.calls.enter_beside(held_count) {
             away.cancel.cancel();
             self.calls.remove(ticket);
             return Err(self.full());
@@ -215,16 +217,23 @@ impl<P> Dispatcher<P> {
     ) -> Result<Made<'b>, Reason<'b>> {
         let uri = work.target.to_cow();
         // Before the component is asked: a change right after its word must not be missed.
-        conversation.follow(&uri)?;
+        let is_new = conversation.follow(&uri)?;
         let made = self.work(invocation, asker, origin, work, conversation, metrics, out);
         let refused = match &made {
             Ok(Made::Body { call, .. }) => {
                 call.is_none_or(|report| report.outcome != CallOutcome::Ok)
             }
-            Ok(_) => false,
+            Ok(Made::Later(ticket)) => {
+                if let Some(away) = self.calls.get_mut(*ticket) {
+                    away.followed = is_new;
+                }
+                false
+            }
+            Ok(Made::Listen(_)) => false,
             Err(_) => true,
         };
-        if refused {
+        // One that it had before stays.
+        if refused && is_new {
             conversation.unfollow(&uri);
         }
         made

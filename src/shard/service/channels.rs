@@ -8,7 +8,6 @@ use crate::mcp::{Era, EventId, Invocation, Revision, SessionId};
 use crate::metrics::Counter;
 use crate::wire::sse;
 
-use super::super::Message;
 use super::super::access::Answer;
 use super::super::carried::{Carried, Looks, RETRY_MS};
 use super::super::channel::{CARRIER_SHARD_SHIFT, Channel, Word, carrier_shard};
@@ -16,9 +15,13 @@ use super::super::connection::Left;
 use super::super::dispatch::{Away, refuse_questions};
 use super::super::exchange::Exchange;
 use super::super::stream::{Source, Stream, write_event};
+use super::super::{Message, millis};
 use super::frame::Frame;
 use super::request::Request;
 use super::{Place, Served, Service, target_of};
+
+/// How often it is looked for calls that nobody hears.
+const UNHEARD_PERIOD_MS: u64 = 250;
 
 impl Service {
     /// A stream of a session for the answers of so many calls, and its connection's side of it.
@@ -171,6 +174,42 @@ impl Service {
             away.place = Place::Nowhere;
         }
         self.forward(ticket);
+    }
+
+    /// Looks at the calls whose streams nobody carries, wherever that would be: one that only waits is given back, and what one asks
+    /// is given up once nobody has come back for long enough. Cheap until it is time again.
+    pub(in super::super) fn give_up_the_unheard(&mut self, now_ms: u64) {
+        if now_ms < self.unheard_at_ms {
+            return;
+        }
+        self.unheard_at_ms = now_ms + UNHEARD_PERIOD_MS;
+        let deadline_ms = millis(self.shared.limits.ask_unheard_deadline);
+        let calls = &mut self.dispatcher.calls;
+        let waits = |away: &Away<Place>| away.is_a_wait() || away.cancel.is_for_answers();
+        let mut given_up = Vec::new();
+        for ticket in calls.select(|away| away.unheard_since_ms.is_some() || waits(away)) {
+            let Some(away) = calls.get_mut(ticket) else {
+                continue;
+            };
+            let is_unheard = match &away.place {
+                Place::Channel(channel) => waits(away) && !channel.is_carried(),
+                Place::Exchange(_) | Place::Nowhere => false,
+            };
+            if !is_unheard {
+                away.unheard_since_ms = None;
+            } else if away.is_a_wait() {
+                given_up.push(ticket);
+            } else if now_ms >= *away.unheard_since_ms.get_or_insert(now_ms) + deadline_ms {
+                away.cancel.give_up_questions();
+            }
+        }
+        for ticket in given_up {
+            if let Some(away) = self.dispatcher.forget(ticket)
+                && let Place::Channel(channel) = &away.place
+            {
+                channel.forgo();
+            }
+        }
     }
 
     /// Gives back what a stream holds.

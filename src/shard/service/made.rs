@@ -36,7 +36,7 @@ impl Conversation for InSession<'_> {
         self.shared.sessions.client_info(self.id, self.principal)
     }
 
-    fn follow(&mut self, uri: &str) -> Result<(), Reason<'static>> {
+    fn follow(&mut self, uri: &str) -> Result<bool, Reason<'static>> {
         let events = self.shared.sessions.events(self.id, self.principal);
         let events = events.ok_or(Reason::UnknownSession)?;
         events.subscribe(uri).map_err(too_many)
@@ -95,7 +95,7 @@ impl Service {
 
     /// A subscription that its component refused after a while is none.
     pub(in super::super) fn unfollow(&self, away: &Away<Place>) {
-        if let (Method::Subscribe, Some(id)) = (away.method, away.session) {
+        if let (true, Some(id)) = (away.followed, away.session) {
             let mut session = InSession {
                 shared: &self.shared,
                 id,

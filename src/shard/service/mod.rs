@@ -95,6 +95,8 @@ pub struct Service {
     unix_offset_ms: u64,
     now_ms: u64,
     owner_count: u64,
+    /// When it is next looked for calls that nobody hears.
+    unheard_at_ms: u64,
 }
 
 impl Service {
@@ -120,6 +122,7 @@ impl Service {
             unix_offset_ms: unix_ms.saturating_sub(shared.now_ms()),
             now_ms: 0,
             owner_count: 0,
+            unheard_at_ms: 0,
             shared,
         }
     }

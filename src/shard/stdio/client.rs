@@ -113,7 +113,7 @@ impl Conversation for Client {
         self.info.clone()
     }
 
-    fn follow(&mut self, uri: &str) -> Result<(), Reason<'static>> {
+    fn follow(&mut self, uri: &str) -> Result<bool, Reason<'static>> {
         let count_max = self.shared.limits.subscription_count_max;
         self.subscriptions.add(uri, count_max).map_err(too_many)
     }

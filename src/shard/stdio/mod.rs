@@ -142,7 +142,7 @@ impl<W: Write> StdioServer<W> {
                 continue;
             };
             self.say(away.said());
-            if away.method == Method::Subscribe && finished.report.outcome != CallOutcome::Ok {
+            if away.followed && finished.report.outcome != CallOutcome::Ok {
                 self.client.unfollow(&away.target);
             }
             let ending = Ending {
@@ -221,7 +221,8 @@ impl<W: Write> StdioServer<W> {
 
     fn give_up_questions(&mut self) {
         let calls = &self.dispatcher.calls;
-        for ticket in calls.select(|away| away.cancel.is_for_answers()) {
+        // Nor waits for tasks: their results stay on the disk.
+        for ticket in calls.select(|away| away.is_a_wait() || away.cancel.is_for_answers()) {
             self.give_up(ticket);
         }
     }
@@ -234,6 +235,9 @@ impl<W: Write> StdioServer<W> {
             away.given_up = true;
         } else if let Some(away) = self.dispatcher.forget(ticket) {
             away.cancel.cancel();
+            if away.followed {
+                self.client.unfollow(&away.target);
+            }
             away.place.answer(None, &mut self.out);
         }
     }
