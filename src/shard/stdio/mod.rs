@@ -221,8 +221,7 @@ impl<W: Write> StdioServer<W> {
 
     fn give_up_questions(&mut self) {
         let calls = &self.dispatcher.calls;
-        // Nor waits for tasks: their results stay on the disk.
-        for ticket in calls.select(|away| away.is_a_wait() || away.cancel.is_for_answers()) {
+        for ticket in calls.select(|away| away.cancel.is_for_answers()) {
             self.give_up(ticket);
         }
     }
