@@ -26,6 +26,8 @@ pub mod wire;
 
 pub mod mcp;
 
+pub mod policy;
+
 pub mod component;
 
 pub mod catalog;
