@@ -30,6 +30,8 @@ pub mod policy;
 
 pub mod component;
 
+pub mod upstream;
+
 pub mod catalog;
 
 pub mod tape;
