@@ -15,4 +15,6 @@
 //! answer, a failure or a cancellation; nothing here grows without a bound that has a name.
 #![forbid(unsafe_code)]
 
+pub mod envelope;
 pub mod http;
+pub mod multiplex;
