@@ -8,6 +8,7 @@ mod style;
 
 mod allocations;
 mod calls;
+mod children;
 mod command_line;
 mod framing;
 mod host;

@@ -48,6 +48,7 @@ pub use epoll::{Epoll, EpollRing};
 pub use group::ReceiveBuffer;
 pub use kernel::{Event, Kernel, Operation};
 pub use priority::step_back;
+pub use readiness::OneEvent;
 pub use sim::{Faults, SimClient, SimNetwork, SimRing};
 pub use uring::{Uring, UringRing};
 

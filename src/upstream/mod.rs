@@ -18,3 +18,4 @@
 pub mod envelope;
 pub mod http;
 pub mod multiplex;
+pub mod stdio;
