@@ -16,6 +16,10 @@
 #![forbid(unsafe_code)]
 
 pub mod envelope;
+pub mod era;
 pub mod http;
 pub mod multiplex;
+pub mod say;
+pub mod session;
 pub mod stdio;
+pub mod tls;

@@ -42,6 +42,13 @@ pub struct CallNumber(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AskNumber(u64);
 
+impl CallNumber {
+    /// Appends the number as the upstream knows it.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(itoa::Buffer::new().format(self.0).as_bytes());
+    }
+}
+
 impl fmt::Display for CallNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -262,7 +269,7 @@ impl<C: Copy> Multiplexer<C> {
         out.extend_from_slice(
             br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"#,
         );
-        out.extend_from_slice(itoa::Buffer::new().format(number.0).as_bytes());
+        number.write(out);
         out.extend_from_slice(br#","reason":"#);
         crate::wire::json::write_str(out, reason);
         out.extend_from_slice(b"}}");
