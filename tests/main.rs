@@ -17,3 +17,4 @@ mod lifecycle;
 mod modern;
 mod regressions;
 mod scale;
+mod upstream;
