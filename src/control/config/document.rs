@@ -1,5 +1,6 @@
 //! The configuration file as it is written: the shape that the strict YAML reader checks.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -7,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
 use super::limits_document::LimitsDocument;
+use super::upstreams_document::UpstreamDocument;
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
 
@@ -27,6 +29,7 @@ pub(super) struct Document {
     pub(super) access_log: Option<PathBuf>,
     pub(super) log_level: Option<LogLevel>,
     pub(super) log_format: Option<LogFormat>,
+    pub(super) upstreams: Option<BTreeMap<String, Spanned<UpstreamDocument>>>,
     #[serde(default)]
     pub(super) limits: LimitsDocument,
     #[serde(default)]

@@ -11,6 +11,8 @@ mod nearest;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod upstreams;
+mod upstreams_document;
 mod values;
 
 use std::fs::File;
@@ -23,6 +25,7 @@ use serde_saphyr::Spanned;
 
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
+use crate::upstream::settings::Upstream;
 pub use choices::{Io, LogFormat, LogLevel, Network, Overrides, Profile};
 use document::Document;
 pub(crate) use nearest::nearest;
@@ -64,6 +67,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Options of the downstream sockets.
     pub network: Network,
+    /// The upstreams, in order of name.
+    pub upstreams: Vec<Upstream>,
     /// Every bound.
     pub limits: Limits,
 }
@@ -180,6 +185,7 @@ impl Parsed<'_> {
                 .or(document.log_format)
                 .unwrap_or_default(),
             network: self.network()?,
+            upstreams: self.upstreams(overrides)?,
             limits,
         })
     }
