@@ -27,7 +27,11 @@ pub mod wire;
 
 pub mod mcp;
 
+pub mod policy;
+
 pub mod component;
+
+pub mod upstream;
 
 pub mod catalog;
 

@@ -176,3 +176,25 @@ fn each_shipped_profile_is_a_valid_configuration() {
     }
     assert!(count >= 3, "the profiles are not there");
 }
+
+#[test]
+fn upstreams_are_refused_and_not_ignored() {
+    let folder = scratch("upstreams");
+    let config = folder.join("margay.yaml");
+    std::fs::write(
+        &config,
+        "upstreams:\n  other:\n    url: http://127.0.0.1:1/mcp\n",
+    )
+    .unwrap();
+    let output = Command::new(binary())
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .arg("--config")
+        .arg(&config)
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("`other`: is not implemented yet"), "{said}");
+}

@@ -19,6 +19,13 @@ pub fn http_head(head: &[u8]) -> bool {
     status == Ok(httparse::Status::Complete(head.len()))
 }
 
+/// Whether httparse takes all of `head` as one response head.
+pub fn http_response(head: &[u8]) -> bool {
+    let mut fields = [httparse::EMPTY_HEADER; FIELD_COUNT_MAX];
+    let status = httparse::Response::new(&mut fields).parse(head);
+    status == Ok(httparse::Status::Complete(head.len()))
+}
+
 /// The length and the value of the chunk-size line that `text` starts with, as httparse reads it.
 pub fn chunk_size(text: &[u8]) -> Option<(usize, u64)> {
     match httparse::parse_chunk_size(text) {

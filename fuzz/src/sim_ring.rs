@@ -1,10 +1,14 @@
 //! An echo server on the simulated ring, driven by a script of client deeds.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use margay::mem::{Output, SharedBytes};
-use margay::ring::sim::{Faults, SimClient, SimRing};
+use margay::ring::sim::{Faults, SimClient, SimRing, SimServer};
 use margay::ring::{Completion, Ring, RingOptions, SocketKey};
+
+/// Where the server listens that the ring connects to.
+const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7);
 
 /// Turns after which a kind kernel has finished whatever a script left behind.
 const SETTLE_TURNS_MAX: usize = 20_000;
@@ -73,10 +77,12 @@ struct Socket {
     sending: bool,
     ended: bool,
     closing: bool,
+    connecting: bool,
 }
 
 struct World {
     ring: SimRing,
+    server: SimServer,
     clients: Vec<Client>,
     sockets: HashMap<SocketKey, Socket>,
     completions: Vec<Completion>,
@@ -89,6 +95,7 @@ impl World {
             completion_entries: 64,
             operations_max: 64,
             socket_count_max: 16,
+            connect_count_max: 4,
             receive_buffer_count: 4,
             receive_buffer_bytes: 64,
             completions_per_turn_max: 16,
@@ -96,6 +103,7 @@ impl World {
         let mut ring = SimRing::with_options(seed, faults, options);
         ring.listen_virtual();
         Self {
+            server: ring.network().serve(SERVER),
             ring,
             clients: Vec::new(),
             sockets: HashMap::new(),
@@ -104,17 +112,20 @@ impl World {
     }
 
     fn act(&mut self, deed: u8, operand: u8) {
+        if deed % 8 == 0 && operand >= 128 {
+            if let Ok(socket) = self.ring.connect(SERVER) {
+                let connecting = Socket {
+                    connecting: true,
+                    ..Socket::default()
+                };
+                self.sockets.insert(socket, connecting);
+                self.ring.receive(socket);
+            }
+            return;
+        }
         if deed % 8 == 0 && self.clients.len() < 8 {
-            let number = self.clients.len();
             let handle = self.ring.network().connect();
-            self.clients.extend(handle.map(|handle| Client {
-                handle,
-                number,
-                written: 0,
-                taken: Vec::new(),
-                finished: false,
-                hurt: false,
-            }));
+            self.join(handle);
         }
         let count = self.clients.len();
         let Some(client) = self.clients.get_mut(usize::from(deed / 8) % count.max(1)) else {
@@ -148,7 +159,21 @@ impl World {
         }
     }
 
+    fn join(&mut self, handle: Option<SimClient>) {
+        let number = self.clients.len();
+        self.clients.extend(handle.map(|handle| Client {
+            handle,
+            number,
+            written: 0,
+            taken: Vec::new(),
+            finished: false,
+            hurt: false,
+        }));
+    }
+
     fn turn(&mut self) {
+        let arrived = self.server.accept();
+        self.join(arrived);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring
             .turn(&mut completions)
@@ -168,6 +193,11 @@ impl World {
                 );
                 return self.ring.receive(socket);
             }
+            Completion::Connected { socket } => {
+                let connecting = &mut self.socket(socket).connecting;
+                assert!(std::mem::take(connecting), "connected twice");
+                return;
+            }
             Completion::AcceptFailed { listener, .. } => {
                 return self.ring.resume_listening(listener);
             }
@@ -179,6 +209,7 @@ impl World {
                 return;
             }
             Completion::Received { socket, bytes } => {
+                assert!(!self.socket(socket).connecting, "bytes before the connection");
                 self.socket(socket).pending.extend_from_slice(&bytes);
                 socket
             }
@@ -229,11 +260,12 @@ impl World {
     /// Lets a kind kernel finish, and holds that nothing is left.
     fn settle(&mut self) {
         self.ring.network().set_faults(Faults::none());
-        for client in &self.clients {
-            client.handle.set_window(None);
-            client.handle.finish();
-        }
         for _ in 0..SETTLE_TURNS_MAX {
+            // A connection under way arrives only now.
+            for client in &self.clients {
+                client.handle.set_window(None);
+                client.handle.finish();
+            }
             self.turn();
             if self.ring.is_quiescent() && self.sockets.is_empty() {
                 break;

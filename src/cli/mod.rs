@@ -4,6 +4,7 @@
 //! apart ([`crate::error::exit`]). `stdio` writes nothing but MCP to standard output; logs go to standard error always.
 #![forbid(unsafe_code)]
 
+mod child;
 mod component;
 mod probe;
 mod serve;
@@ -64,6 +65,12 @@ enum Command {
     Component(component::ComponentCommand),
     /// Say whether this host is fit, and what to change where it is not.
     Probe(probe::ProbeArgs),
+    /// Watch over one child of margay's: for margay itself.
+    #[command(hide = true)]
+    KeepChild(child::ChildArgs),
+    /// Become one child of margay's: for margay itself.
+    #[command(hide = true)]
+    LaunchChild(child::ChildArgs),
     /// Write a shell completion script.
     #[command(after_help = "\
 Examples:
@@ -171,6 +178,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Tool(command) => tool::run(&command),
         Command::Component(command) => component::run(&command),
         Command::Probe(args) => probe::run(&args),
+        Command::KeepChild(args) => child::keep(&args),
+        Command::LaunchChild(args) => child::launch(&args),
         Command::Completions { shell } => completions(shell),
     };
     match result {

@@ -36,7 +36,9 @@ fn every_command_has_help_with_an_example() {
     let mut root = Cli::command();
     root.get_subcommands_mut()
         .for_each(|command| *command = command.clone().disable_help_subcommand(true));
+    // What margay runs for itself is hidden, and is explained where it is written.
     root.get_subcommands()
+        .filter(|command| !command.is_hide_set())
         .for_each(|command| visit(command, false));
 }
 

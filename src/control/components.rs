@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::component::{Component, ComponentOptions, Runtime, RuntimeOptions};
-use crate::error::Problem;
+use crate::error::{Problem, exit};
 
 use super::config::Config;
 use super::store::{Change, Store, Watch};
@@ -125,8 +125,17 @@ pub struct Prepared {
 /// Makes the runtime and loads the components. Compiles: blocks, and must not be called inside an async context.
 ///
 /// Errors: the host is not fit for the runtime, or a component that was named cannot be loaded. A bad one in the directory is logged and
-/// left out: it must not keep the others from being served.
+/// left out: it must not keep the others from being served. Upstreams, which are read and not called yet.
 pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
+    if let Some(upstream) = config.upstreams.first() {
+        return Err(Problem::operator(
+            exit::CONFIG,
+            "upstreams",
+            format!("`{}`", upstream.name),
+            "is not implemented yet: only components are served",
+            "remove the key",
+        ));
+    }
     let options = RuntimeOptions {
         cache_dir: Some(config.cache_dir.clone()),
         worker_count: config.workers,

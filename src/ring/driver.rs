@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -21,6 +21,7 @@ use crate::limits;
 use crate::mem::{Output, Slab};
 
 use self::admission::{CLASSES, Kind};
+use super::address::Address;
 use super::kernel::{Event, Kernel};
 use super::socket::{Sending, Socket, Stage};
 use super::{Completion, ListenerKey, Ring, RingStats, SocketKey};
@@ -35,11 +36,13 @@ pub struct RingOptions {
     pub entries: u32,
     /// Completion queue entries; a power of two.
     pub completion_entries: u32,
-    /// Operations in flight at most; at least 8, and not more than completion entries. Half of them may be receives,
+    /// Operations in flight at most; at least 16, and not more than completion entries. Half of them may be receives,
     /// so twice the sockets that are to receive at the same time.
     pub operations_max: usize,
-    /// Sockets open at most; what is accepted beyond is closed at once and counted.
+    /// Accepted sockets open at most; what is accepted beyond is closed at once and counted.
     pub socket_count_max: usize,
+    /// Connecting, connected and adopted sockets open at most: places of their own, which no flood of arrivals takes.
+    pub connect_count_max: usize,
     /// Receive buffers; a power of two.
     pub receive_buffer_count: u16,
     /// Bytes of one receive buffer.
@@ -55,6 +58,7 @@ impl Default for RingOptions {
             completion_entries: limits::RING_COMPLETION_ENTRIES,
             operations_max: limits::RING_OPERATIONS_MAX,
             socket_count_max: limits::Limits::default().connection_count_max,
+            connect_count_max: limits::RING_CONNECT_COUNT_MAX,
             receive_buffer_count: limits::RECEIVE_BUFFER_COUNT as u16,
             receive_buffer_bytes: limits::BUFFER_CLASS_BYTES[0],
             completions_per_turn_max: limits::COMPLETIONS_PER_TURN_MAX,
@@ -64,7 +68,7 @@ impl Default for RingOptions {
 
 impl RingOptions {
     pub(super) fn check(&self) -> io::Result<()> {
-        let sound = self.operations_max >= 8
+        let sound = self.operations_max >= 16
             && self.operations_max <= self.completion_entries as usize
             && self.receive_buffer_count.is_power_of_two()
             && self.receive_buffer_bytes > 0
@@ -97,6 +101,10 @@ pub struct Driver<K: Kernel> {
     in_flight: [usize; CLASSES.len()],
     in_flight_max: [usize; CLASSES.len()],
     operations_max: usize,
+    /// Sockets in the table that were accepted, and how many may be.
+    accepted_count: usize,
+    accepted_count_max: usize,
+    connect_count_max: usize,
     starved: VecDeque<u64>,
     exhausted_count: usize,
     events: Vec<Event>,
@@ -107,16 +115,19 @@ pub struct Driver<K: Kernel> {
 impl<K: Kernel> Driver<K> {
     pub(super) fn with_kernel(kernel: K, options: &RingOptions) -> Self {
         let total = options.operations_max;
-        // Of 8 operations 1 may accept, 2 may send and 4 may receive, which leaves one for ending something.
-        let in_flight_max = [total, total / 8, total / 4, total / 2];
+        // Of 16 operations 1 may accept, 1 connect, 4 send and 8 receive, which leaves two for ending something.
+        let in_flight_max = [total, total / 16, total / 16, total / 4, total / 2];
         Self {
             kernel,
-            sockets: Slab::new(options.socket_count_max),
+            sockets: Slab::new(options.socket_count_max + options.connect_count_max),
             listeners: Slab::new(LISTENERS_MAX),
             waiting: Default::default(),
             in_flight: [0; CLASSES.len()],
             in_flight_max,
             operations_max: total,
+            accepted_count: 0,
+            accepted_count_max: options.socket_count_max,
+            connect_count_max: options.connect_count_max,
             starved: VecDeque::new(),
             exhausted_count: 0,
             events: Vec::with_capacity(options.completions_per_turn_max),
@@ -172,6 +183,20 @@ impl<K: Kernel> Ring for Driver<K> {
     fn listen(&mut self, listener: TcpListener) -> io::Result<ListenerKey> {
         let fd = self.kernel.adopt(listener)?;
         self.listen_fd(fd)
+    }
+
+    fn connect(&mut self, address: SocketAddr) -> io::Result<SocketKey> {
+        self.check_room_to_connect()?;
+        let fd = self.kernel.socket(address)?;
+        let key = self.insert_outgoing(Socket::connecting(fd, Address::new(address)))?;
+        self.start(Kind::Connect, key.0);
+        Ok(key)
+    }
+
+    fn adopt(&mut self, stream: OwnedFd) -> io::Result<SocketKey> {
+        self.check_room_to_connect()?;
+        let fd = self.kernel.adopt_stream(stream)?;
+        self.insert_outgoing(Socket::adopted(fd))
     }
 
     fn pause_listening(&mut self, listener: ListenerKey) {
@@ -239,6 +264,9 @@ impl<K: Kernel> Ring for Driver<K> {
         let Some(state) = self.sockets.get_mut(socket.0) else {
             return;
         };
+        if state.failed || state.closing {
+            return;
+        }
         state.shutdown_wanted = true;
         self.progress_send(socket.0);
     }
@@ -292,8 +320,8 @@ impl<K: Kernel> Ring for Driver<K> {
 
     fn peer(&self, socket: SocketKey) -> Option<SocketAddr> {
         let state = self.sockets.get(socket.0)?;
-        // From here on the descriptor may already be someone else's.
-        if state.close != Stage::Idle {
+        // From its close on the descriptor may already be someone else's.
+        if state.close != Stage::Idle || state.connecting {
             None
         } else {
             self.kernel.peer(state.fd)
@@ -316,6 +344,26 @@ impl<K: Kernel> Ring for Driver<K> {
 }
 
 impl<K: Kernel> Driver<K> {
+    fn check_room_to_connect(&self) -> io::Result<()> {
+        if self.sockets.len() - self.accepted_count < self.connect_count_max {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::QuotaExceeded,
+            "as many outgoing connections as the ring may have are open",
+        ))
+    }
+
+    fn insert_outgoing(&mut self, socket: Socket) -> io::Result<SocketKey> {
+        match self.sockets.insert(Box::new(socket)) {
+            Ok(key) => Ok(SocketKey(key)),
+            Err(full) => {
+                self.kernel.close_now(full.0.fd);
+                Err(io::ErrorKind::QuotaExceeded.into())
+            }
+        }
+    }
+
     pub(super) fn listen_fd(&mut self, fd: RawFd) -> io::Result<ListenerKey> {
         let listener = Listener {
             fd,

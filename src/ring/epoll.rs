@@ -47,6 +47,7 @@ struct Watched {
     /// It has an entry in the ready list.
     listed: bool,
     accept: Option<u64>,
+    connect: Option<(Operation, u64)>,
     receive: Option<u64>,
     send: Option<(Operation, u64)>,
 }
@@ -154,6 +155,15 @@ impl Epoll {
             Operation::Accept { fd } => {
                 self.arm(fd, user_data, |state| state.accept = Some(user_data))
             }
+            // Tried before epoll watches it: a socket that was never connected is reported as hung up.
+            Operation::Connect { fd, .. } => match connect(operation) {
+                error if error == -libc::EINPROGRESS || error == -libc::EINTR => {
+                    self.arm(fd, user_data, |state| {
+                        state.connect = Some((operation, user_data));
+                    });
+                }
+                result => self.end(user_data, result),
+            },
             Operation::Receive { fd } => {
                 self.arm(fd, user_data, |state| state.receive = Some(user_data))
             }
@@ -213,6 +223,10 @@ impl Epoll {
                 state.accept.take_if(|found| matches(*found)),
                 state.receive.take_if(|found| matches(*found)),
                 state
+                    .connect
+                    .take_if(|(_, found)| matches(*found))
+                    .map(|(_, user_data)| user_data),
+                state
                     .send
                     .take_if(|(_, found)| matches(*found))
                     .map(|(_, user_data)| user_data),
@@ -237,6 +251,10 @@ impl Epoll {
         state.listed = false;
         let (readable, writable) = (state.readable, state.writable);
         let (accept, receive, send) = (state.accept, state.receive, state.send);
+        let connect = state.connect;
+        if writable && let Some((operation, user_data)) = connect {
+            self.serve_connect(fd, operation, user_data);
+        }
         if readable && let Some(user_data) = accept {
             self.serve_accept(fd, user_data);
         }
@@ -251,6 +269,22 @@ impl Epoll {
             && (state.accept.is_some() || state.receive.is_some())
         {
             self.list(fd);
+        }
+    }
+
+    /// Asks how the connection stands: once it is there, connecting again says so.
+    fn serve_connect(&mut self, fd: RawFd, operation: Operation, user_data: u64) {
+        let result = connect(operation);
+        let Some(state) = self.state(fd) else { return };
+        match result {
+            error if error == -libc::EALREADY || error == -libc::EINPROGRESS => {
+                state.writable = false;
+            }
+            error if error == -libc::EINTR => self.list(fd),
+            result => {
+                state.connect = None;
+                self.end(user_data, result);
+            }
         }
     }
 
@@ -380,10 +414,27 @@ impl Epoll {
     }
 }
 
+/// Begins to connect, or asks how far it is.
+fn connect(operation: Operation) -> i32 {
+    let Operation::Connect { fd, address, len } = operation else {
+        return -libc::EINVAL;
+    };
+    // SAFETY: whoever pushed the operation keeps its address until its event is reaped, which is made after this.
+    syscall::result(unsafe { libc::connect(fd, address.cast(), len) } as isize)
+}
+
 impl Kernel for Epoll {
     fn adopt(&mut self, listener: TcpListener) -> io::Result<RawFd> {
         listener.set_nonblocking(true)?;
         Ok(listener.into_raw_fd())
+    }
+
+    fn adopt_stream(&mut self, stream: OwnedFd) -> io::Result<RawFd> {
+        syscall::prepare_stream(stream, true)
+    }
+
+    fn socket(&mut self, address: SocketAddr) -> io::Result<RawFd> {
+        syscall::stream_socket(address, true)
     }
 
     unsafe fn push(&mut self, operation: Operation, user_data: u64) -> bool {

@@ -44,7 +44,7 @@ pub(super) fn receive(errno: i32) -> Verdict {
         libc::ETIMEDOUT => Verdict::Broken(SocketError::TimedOut),
         libc::EHOSTUNREACH | libc::EHOSTDOWN => Verdict::Broken(SocketError::Unreachable),
         libc::ENETUNREACH | libc::ENETDOWN => Verdict::Broken(SocketError::Unreachable),
-        libc::ECONNREFUSED => Verdict::Broken(SocketError::Unreachable),
+        libc::ECONNREFUSED => Verdict::Broken(SocketError::Refused),
         libc::ENOMEM => Verdict::Broken(SocketError::OutOfMemory),
         libc::EACCES | libc::EPERM => Verdict::Broken(SocketError::Forbidden),
         // EBADF, EFAULT, EINVAL, ENOTSOCK, EOPNOTSUPP: defects of ours.
@@ -66,13 +66,36 @@ pub(super) fn send(errno: i32) -> Verdict {
         libc::ETIMEDOUT => Verdict::Broken(SocketError::TimedOut),
         libc::EHOSTUNREACH | libc::EHOSTDOWN => Verdict::Broken(SocketError::Unreachable),
         libc::ENETUNREACH | libc::ENETDOWN => Verdict::Broken(SocketError::Unreachable),
-        libc::ECONNREFUSED => Verdict::Broken(SocketError::Unreachable),
+        libc::ECONNREFUSED => Verdict::Broken(SocketError::Refused),
         libc::ENOMEM => Verdict::Broken(SocketError::OutOfMemory),
         libc::ENOBUFS => Verdict::Broken(SocketError::OutOfMemory),
         libc::EACCES | libc::EPERM => Verdict::Broken(SocketError::Forbidden),
         // EBADF, EFAULT, EINVAL, EMSGSIZE, ENOTSOCK, EOPNOTSUPP: defects of ours.
         other => Verdict::Broken(SocketError::Unexpected(other)),
     }
+}
+
+/// What a failed connect means; `None`: it is connected all the same.
+pub(super) fn connect(errno: i32) -> Option<Verdict> {
+    Some(match errno {
+        // The attempt before was interrupted, and went on without us.
+        libc::EISCONN => return None,
+        libc::ECANCELED => Verdict::Again,
+        libc::EINTR => Verdict::Again,
+        libc::EAGAIN => Verdict::Again,
+        libc::EINPROGRESS => Verdict::Again,
+        libc::ECONNREFUSED => Verdict::Broken(SocketError::Refused),
+        libc::ETIMEDOUT => Verdict::Broken(SocketError::TimedOut),
+        libc::EHOSTUNREACH | libc::EHOSTDOWN => Verdict::Broken(SocketError::Unreachable),
+        libc::ENETUNREACH | libc::ENETDOWN => Verdict::Broken(SocketError::Unreachable),
+        libc::EADDRNOTAVAIL | libc::EADDRINUSE => Verdict::Broken(SocketError::NoLocalPort),
+        libc::ECONNRESET | libc::ECONNABORTED => Verdict::Broken(SocketError::Reset),
+        libc::ENOMEM | libc::ENOBUFS => Verdict::Broken(SocketError::OutOfMemory),
+        libc::EACCES | libc::EPERM => Verdict::Broken(SocketError::Forbidden),
+        // EALREADY: an interrupted attempt still goes on; asking again would be asking all the time.
+        // EAFNOSUPPORT, EBADF, EFAULT, EINVAL, ENOTSOCK, EPROTOTYPE: defects of ours, or a host without that family.
+        other => Verdict::Broken(SocketError::Unexpected(other)),
+    })
 }
 
 pub(super) fn accept(errno: i32) -> AcceptVerdict {

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,6 +20,15 @@ pub enum Operation {
     Accept {
         /// The listening socket.
         fd: RawFd,
+    },
+    /// Connect to an address. Result 0, once the handshake is done.
+    Connect {
+        /// The socket, made by [`Kernel::socket`].
+        fd: RawFd,
+        /// The address, in stable memory.
+        address: *const libc::sockaddr_storage,
+        /// Bytes of the address that count.
+        len: u32,
     },
     /// Receive into buffers of the group until cancelled, ended or failed.
     Receive {
@@ -85,6 +94,16 @@ pub trait Kernel {
     ///
     /// Errors: the descriptor cannot be prepared.
     fn adopt(&mut self, listener: TcpListener) -> io::Result<RawFd>;
+
+    /// Takes over a connected stream socket, of the internet or of Unix; the driver closes the descriptor.
+    ///
+    /// Errors: it is no stream socket, or cannot be prepared.
+    fn adopt_stream(&mut self, stream: OwnedFd) -> io::Result<RawFd>;
+
+    /// Makes a TCP socket that is to connect to `address`; the driver closes the descriptor.
+    ///
+    /// Errors: descriptors or memory ran out, or the host has no such address family.
+    fn socket(&mut self, address: SocketAddr) -> io::Result<RawFd>;
 
     /// Queues an operation; `false` when the queue is full until the next [`Kernel::enter`].
     ///

@@ -1,8 +1,8 @@
 //! Sockets for a shard: operations go in, completions come out, one turn at a time.
 //!
 //! ```text
-//!   shard ──listen/receive/send/close──▶ Driver<K> ──Operation──▶ K: Kernel = Uring | Epoll | Sim
-//!         ◀────────Completion─────────── (one state machine) ◀──Event──
+//!   shard ──listen/connect/receive/send/close──▶ Driver<K> ──Operation──▶ K: Kernel = Uring | Epoll | Sim
+//!         ◀────────────Completion─────────────── (one state machine) ◀──Event──
 //! ```
 //!
 //! The driver holds everything that must be right; a kernel only executes. So the state machine that serves
@@ -18,6 +18,7 @@
 //!
 //! A ring never blocks, never reads a clock, and never chooses another kernel interface by itself.
 
+mod address;
 mod driver;
 mod epoll;
 mod errno;
@@ -37,6 +38,7 @@ mod conformance;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
 use crate::mem::Output;
@@ -46,10 +48,11 @@ pub use epoll::{Epoll, EpollRing};
 pub use group::ReceiveBuffer;
 pub use kernel::{Event, Kernel, Operation};
 pub use priority::step_back;
+pub use readiness::OneEvent;
 pub use sim::{Faults, SimClient, SimNetwork, SimRing};
 pub use uring::{Uring, UringRing};
 
-/// Names one accepted socket, for ever: a key of a closed socket never names another.
+/// Names one socket, for ever: a key of a closed socket never names another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketKey(pub(crate) u64);
 
@@ -87,6 +90,11 @@ pub enum Completion {
         /// The kernel's error number.
         errno: i32,
     },
+    /// A connection that [`Ring::connect`] began is there. What was asked of it in the meantime goes on now.
+    Connected {
+        /// Which one.
+        socket: SocketKey,
+    },
     /// Bytes arrived; never empty.
     Received {
         /// From where.
@@ -100,7 +108,7 @@ pub enum Completion {
         socket: SocketKey,
     },
     /// The socket is broken, in either direction; nothing more comes but `Closed`, once [`Ring::close`] is called.
-    /// At most once per socket. An output that was being sent is gone.
+    /// At most once per socket, also where a connection never came to be. An output that was being sent is gone.
     Failed {
         /// Which one.
         socket: SocketKey,
@@ -129,8 +137,12 @@ pub enum SocketError {
     BrokenPipe,
     /// `ETIMEDOUT`: the peer stopped acknowledging.
     TimedOut,
-    /// `EHOSTUNREACH`, `ENETUNREACH`, `ENETDOWN`, `EHOSTDOWN`, `ECONNREFUSED`: the network says the peer cannot be reached.
+    /// `ECONNREFUSED`: nobody listens there.
+    Refused,
+    /// `EHOSTUNREACH`, `ENETUNREACH`, `ENETDOWN`, `EHOSTDOWN`: the network says the peer cannot be reached.
     Unreachable,
+    /// `EADDRNOTAVAIL`: every local port towards that peer is taken.
+    NoLocalPort,
     /// `ENOMEM`, and `ENOBUFS` of a send: the kernel has no memory for this socket.
     OutOfMemory,
     /// `EACCES`, `EPERM`: a firewall or security module forbids it.
@@ -145,7 +157,9 @@ impl fmt::Display for SocketError {
             Self::Reset => "connection reset by peer",
             Self::BrokenPipe => "connection already closed",
             Self::TimedOut => "peer stopped acknowledging",
+            Self::Refused => "connection refused",
             Self::Unreachable => "peer cannot be reached",
+            Self::NoLocalPort => "no local port is left towards the peer",
             Self::OutOfMemory => "no kernel memory for the socket",
             Self::Forbidden => "forbidden by the host",
             Self::Unexpected(errno) => return write!(f, "unexpected error number {errno}"),
@@ -168,7 +182,7 @@ pub struct RingStats {
     pub completions: u64,
     /// Events of sockets that were gone, and late accepts that were closed.
     pub stale: u64,
-    /// Connections closed at once because the socket table was full.
+    /// Arrivals closed at once because as many sockets as may be were accepted.
     pub refused: u64,
     /// Receives that found the buffer group empty.
     pub starved: u64,
@@ -198,6 +212,19 @@ pub trait Ring {
     ///
     /// Errors: the table of listeners is full.
     fn listen(&mut self, listener: TcpListener) -> io::Result<ListenerKey>;
+
+    /// Begins to connect; `Connected` or `Failed` follows. Receiving, sending and shutting down may be asked for at once, and begin
+    /// with the connection. There is no deadline but the kernel's, of minutes: close it when it takes too long.
+    ///
+    /// Shape: small sends leave at once (`TCP_NODELAY`), and the kernel asks after a silent peer (`SO_KEEPALIVE`).
+    /// Errors: [`io::ErrorKind::QuotaExceeded`] when `connect_count_max` sockets are open, or no socket can be made.
+    fn connect(&mut self, address: SocketAddr) -> io::Result<SocketKey>;
+
+    /// Takes over a stream socket that is already connected: a child's standard input and output, for one. Nothing is
+    /// received from it until [`Ring::receive`].
+    ///
+    /// Errors: [`io::ErrorKind::QuotaExceeded`] when `connect_count_max` sockets are open, or it is no stream socket.
+    fn adopt(&mut self, stream: OwnedFd) -> io::Result<SocketKey>;
 
     /// Stops accepting for now; connections queue in the kernel. Those already accepted may still be reported.
     fn pause_listening(&mut self, listener: ListenerKey);
@@ -238,6 +265,6 @@ pub trait Ring {
     /// Counters and gauges.
     fn stats(&self) -> RingStats;
 
-    /// Sockets open: accepted and not yet `Closed`.
+    /// Sockets open: accepted, connecting, connected or adopted, and not yet `Closed`.
     fn open_sockets(&self) -> usize;
 }

@@ -156,6 +156,7 @@ fn missing_operations(ring: &IoUring) -> Vec<&'static str> {
     }
     let needed = [
         ("accept", opcode::AcceptMulti::CODE),
+        ("connect", opcode::Connect::CODE),
         ("recv", opcode::RecvMulti::CODE),
         ("send", opcode::Send::CODE),
         ("sendmsg", opcode::SendMsg::CODE),

@@ -1,7 +1,8 @@
-//! A descriptor's readability as the thread's tokio runtime sees it: how a sleeping shard learns of its ring.
+//! A descriptor's readability as the thread's tokio runtime sees it: how a sleeping shard learns of its ring, and how a task
+//! waits for what is no socket.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
@@ -20,6 +21,28 @@ struct Borrowed(RawFd);
 impl AsRawFd for Borrowed {
     fn as_raw_fd(&self) -> RawFd {
         self.0
+    }
+}
+
+/// A descriptor that becomes readable once and stays so: a process's end (`pidfd_open`), for one.
+pub struct OneEvent(AsyncFd<OwnedFd>);
+
+impl OneEvent {
+    /// Registers the descriptor with the runtime that this is called in.
+    ///
+    /// Errors: there is no runtime with I/O, or the descriptor is of a kind that cannot be waited for.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        // SAFETY: the registration owns the descriptor and nobody can reach it through this type, so it stays open and
+        // the same until the registration is dropped.
+        let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+        registered.map(Self).map_err(io::Error::from)
+    }
+
+    /// Waits until it is readable; at once if it is already.
+    ///
+    /// Errors: the runtime is shutting down.
+    pub async fn happened(&self) -> io::Result<()> {
+        self.0.readable().await.map(drop)
     }
 }
 

@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 
 use crate::mem::{OUTPUT_SEGMENTS_MAX, Output};
 
+use super::address::Address;
 use super::kernel::Operation;
 
 /// Where an operation stands.
@@ -18,9 +19,16 @@ pub(super) enum Stage {
     InFlight,
 }
 
-/// One accepted socket.
+/// One socket.
 pub(super) struct Socket {
     pub(super) fd: RawFd,
+    /// It came from a listener.
+    pub(super) accepted: bool,
+    /// It is not connected yet: nothing but a connect may be in flight.
+    pub(super) connecting: bool,
+    pub(super) connect: Stage,
+    /// Where it connects to; with the kernel while the connect is in flight.
+    address: Option<Address>,
     pub(super) receive: Stage,
     /// The shard wants bytes.
     pub(super) receive_wanted: bool,
@@ -103,9 +111,28 @@ impl Drop for Header {
 }
 
 impl Socket {
-    pub(super) fn new(fd: RawFd) -> Self {
+    pub(super) fn accepted(fd: RawFd) -> Self {
+        Self {
+            accepted: true,
+            ..Self::adopted(fd)
+        }
+    }
+
+    pub(super) fn connecting(fd: RawFd, address: Address) -> Self {
+        Self {
+            connecting: true,
+            address: Some(address),
+            ..Self::adopted(fd)
+        }
+    }
+
+    pub(super) fn adopted(fd: RawFd) -> Self {
         Self {
             fd,
+            accepted: false,
+            connecting: false,
+            connect: Stage::Idle,
+            address: None,
             receive: Stage::Idle,
             receive_wanted: false,
             starved_queued: false,
@@ -129,7 +156,7 @@ impl Socket {
 
     /// Operations on the descriptor itself that the kernel holds: those that a cancellation can end.
     pub(super) fn held_by_kernel(&self) -> usize {
-        [self.receive, self.send, self.shutdown]
+        [self.connect, self.receive, self.send, self.shutdown]
             .iter()
             .filter(|stage| **stage == Stage::InFlight)
             .count()
@@ -140,6 +167,26 @@ impl Socket {
         self.held_by_kernel() == 0
             && self.cancel_receive != Stage::InFlight
             && self.cancel_all != Stage::InFlight
+    }
+
+    /// The connection is there, or never will be.
+    pub(super) fn end_connecting(&mut self) {
+        debug_assert!(
+            self.connect != Stage::InFlight,
+            "the kernel has the address"
+        );
+        self.connecting = false;
+        self.address = None;
+    }
+
+    /// The operation that connects; `None` when that is over.
+    pub(super) fn connect_operation(&self) -> Option<Operation> {
+        let address = self.address.as_ref()?;
+        Some(Operation::Connect {
+            fd: self.fd,
+            address: address.as_ptr(),
+            len: address.len(),
+        })
     }
 
     /// The operation that sends what is left; `None` when there is nothing to send.

@@ -149,6 +149,9 @@ impl Uring {
             Operation::Accept { fd } => opcode::AcceptMulti::new(Fd(fd))
                 .flags(libc::SOCK_CLOEXEC)
                 .build(),
+            Operation::Connect { fd, address, len } => {
+                opcode::Connect::new(Fd(fd), address.cast(), len).build()
+            }
             Operation::Receive { fd } => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
             Operation::Send { fd, bytes, len } => opcode::Send::new(Fd(fd), bytes, len)
                 .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
@@ -228,6 +231,14 @@ impl Kernel for Uring {
         // With O_NONBLOCK io_uring would answer EAGAIN instead of waiting.
         listener.set_nonblocking(false)?;
         Ok(listener.into_raw_fd())
+    }
+
+    fn adopt_stream(&mut self, stream: OwnedFd) -> io::Result<RawFd> {
+        syscall::prepare_stream(stream, false)
+    }
+
+    fn socket(&mut self, address: SocketAddr) -> io::Result<RawFd> {
+        syscall::stream_socket(address, false)
     }
 
     unsafe fn push(&mut self, operation: Operation, user_data: u64) -> bool {

@@ -202,6 +202,8 @@ impl<R: Ring> Shard<R> {
     fn complete(&mut self, completion: Completion, now_ms: u64) {
         match completion {
             Completion::Accepted { socket, .. } => self.accepted(socket, now_ms),
+            // Nobody here connects.
+            Completion::Connected { .. } => {}
             Completion::AcceptFailed { errno, .. } => {
                 self.service.metrics.add(Counter::AcceptErrors, 1);
                 tracing::warn!(

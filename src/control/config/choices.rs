@@ -120,6 +120,8 @@ pub struct Overrides {
     pub allowed_hosts: Vec<String>,
     /// `--allowed-origin`.
     pub allowed_origins: Vec<String>,
+    /// `--upstream`.
+    pub upstreams: Vec<String>,
     /// `--access-log`.
     pub access_log: Option<PathBuf>,
     /// `--log-level`.

@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 
 use super::choices::Instances;
 use super::limits_document::LimitsDocument;
+use super::upstreams_document::UpstreamDocument;
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
 
@@ -34,6 +35,7 @@ pub(super) struct Document {
     pub(super) access_log: Option<PathBuf>,
     pub(super) log_level: Option<LogLevel>,
     pub(super) log_format: Option<LogFormat>,
+    pub(super) upstreams: Option<BTreeMap<String, Spanned<UpstreamDocument>>>,
     #[serde(default)]
     pub(super) limits: LimitsDocument,
     #[serde(default)]

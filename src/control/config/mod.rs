@@ -12,6 +12,8 @@ mod paths;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod upstreams;
+mod upstreams_document;
 mod values;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ use serde_saphyr::Spanned;
 use crate::component::ComponentOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
+use crate::upstream::settings::Upstream;
 pub use choices::{Instances, Io, LogFormat, LogLevel, Network, Overrides, Profile};
 use document::Document;
 pub(crate) use nearest::nearest;
@@ -76,6 +79,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Options of the downstream sockets.
     pub network: Network,
+    /// The upstreams, in order of name.
+    pub upstreams: Vec<Upstream>,
     /// Every bound.
     pub limits: Limits,
 }
@@ -195,6 +200,7 @@ impl Parsed<'_> {
                 .or(document.log_format)
                 .unwrap_or_default(),
             network: self.network()?,
+            upstreams: self.upstreams(overrides)?,
             limits,
         })
     }

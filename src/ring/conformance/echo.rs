@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
-use crate::ring::{ReceiveBuffer, SocketKey};
+use crate::ring::ReceiveBuffer;
 
 /// The bytes that client `number` writes, from a position on: any lost, doubled or crossed one shows.
 pub(super) fn pattern(number: usize, from: usize, len: usize) -> Vec<u8> {
@@ -22,6 +22,7 @@ struct State {
     sending: bool,
     ended: bool,
     shut: bool,
+    connecting: bool,
 }
 
 /// Sends back what it receives.
@@ -34,7 +35,9 @@ pub(super) struct Echo {
     pub(super) accepted: usize,
     pub(super) sent: usize,
     pub(super) closed: usize,
+    pub(super) connected: usize,
     pub(super) failed: Vec<SocketKey>,
+    pub(super) errors: Vec<SocketError>,
     /// Closing is in the ring's hands.
     closing: Vec<SocketKey>,
 }
@@ -50,7 +53,9 @@ impl Echo {
             accepted: 0,
             sent: 0,
             closed: 0,
+            connected: 0,
             failed: Vec::new(),
+            errors: Vec::new(),
             closing: Vec::new(),
         }
     }
@@ -62,6 +67,31 @@ impl Echo {
 
     pub(super) fn sockets(&self) -> Vec<SocketKey> {
         self.sockets.keys().copied().collect()
+    }
+
+    /// The test has begun to connect this socket.
+    pub(super) fn expect(&mut self, socket: SocketKey) {
+        let state = State {
+            connecting: true,
+            ..State::default()
+        };
+        assert!(
+            self.sockets.insert(socket, state).is_none(),
+            "a key was handed out twice"
+        );
+    }
+
+    /// The test has handed this socket to the ring.
+    pub(super) fn adopted(&mut self, socket: SocketKey) {
+        assert!(
+            self.sockets.insert(socket, State::default()).is_none(),
+            "a key was handed out twice"
+        );
+    }
+
+    /// The test itself closes this socket.
+    pub(super) fn closing(&mut self, socket: SocketKey) {
+        self.closing.push(socket);
     }
 
     /// The test itself sends on this socket.
@@ -88,12 +118,25 @@ impl Echo {
                 ring.receive(socket);
             }
             Completion::AcceptFailed { listener, .. } => ring.resume_listening(listener),
+            Completion::Connected { socket } => {
+                self.connected += 1;
+                let state = self
+                    .sockets
+                    .get_mut(&socket)
+                    .expect("a connection of an unknown socket");
+                assert!(std::mem::take(&mut state.connecting), "connected twice");
+                assert!(
+                    !self.closing.contains(&socket),
+                    "connected after it was closed"
+                );
+                ring.receive(socket);
+            }
             Completion::Received { socket, bytes } => {
                 let state = self
                     .sockets
                     .get_mut(&socket)
                     .expect("bytes of an unknown socket");
-                assert!(!bytes.is_empty() && !state.ended);
+                assert!(!bytes.is_empty() && !state.ended && !state.connecting);
                 state.pending.extend(&*bytes);
                 if self.hold_buffers || self.random.below(16) == 0 {
                     self.held.push(bytes);
@@ -124,7 +167,8 @@ impl Echo {
                 assert!(std::mem::take(&mut state.sending), "sent without a send");
                 self.go_on(ring, socket);
             }
-            Completion::Failed { socket, error: _ } => {
+            Completion::Failed { socket, error } => {
+                self.errors.push(error);
                 assert!(!self.failed.contains(&socket), "failed twice");
                 self.failed.push(socket);
                 self.closing.push(socket);

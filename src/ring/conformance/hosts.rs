@@ -2,9 +2,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use socket2::{Domain, Socket, Type};
 
 use super::*;
-use crate::ring::sim::{SimClient, SimNetwork};
+use crate::ring::sim::{Answer, SimClient, SimNetwork, SimServer};
 use crate::ring::{Epoll, EpollRing, ListenerKey, SimRing, Uring, UringRing};
 
 /// The client's side of one connection.
@@ -36,6 +40,16 @@ pub(super) trait Host {
     fn drop_ring(&mut self);
     fn listen(&mut self) -> ListenerKey;
     fn connect(&mut self) -> Self::Peer;
+    /// Starts a server for the ring to connect to.
+    fn serve(&mut self) -> SocketAddr;
+    /// The server's side of the next connection that the ring made.
+    fn accept(&mut self) -> Option<Self::Peer>;
+    /// An address where nobody listens.
+    fn deaf_address(&mut self) -> SocketAddr;
+    /// An address where somebody listens and never answers.
+    fn silent_address(&mut self) -> SocketAddr;
+    /// Hands a connected stream to the ring; the other end of it.
+    fn adopt(&mut self) -> (SocketKey, Self::Peer);
     fn check_descriptors(&mut self, expected: usize);
     /// Waits a little; whether nothing more will come by itself.
     fn is_idle(&mut self) -> bool;
@@ -77,7 +91,7 @@ pub(super) trait Host {
 }
 
 pub(super) struct RealPeer {
-    stream: TcpStream,
+    stream: Socket,
     outgoing: Vec<u8>,
     got: Vec<u8>,
     reading: bool,
@@ -87,7 +101,11 @@ pub(super) struct RealPeer {
 
 impl RealPeer {
     fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::new(TcpStream::connect(address).unwrap())
+    }
+
+    fn new(stream: impl Into<Socket>) -> Self {
+        let stream = stream.into();
         stream.set_nonblocking(true).unwrap();
         Self {
             stream,
@@ -156,11 +174,11 @@ impl Peer for RealPeer {
     }
 
     fn reset(&mut self) {
-        let socket = socket2::SockRef::from(&self.stream);
-        socket.set_linger(Some(Duration::ZERO)).unwrap();
+        self.stream.set_linger(Some(Duration::ZERO)).unwrap();
         // Closing with linger zero resets; the peer keeps another, harmless stream.
         let spare = TcpListener::bind("127.0.0.1:0").unwrap();
-        self.stream = TcpStream::connect(spare.local_addr().unwrap()).unwrap();
+        let harmless = TcpStream::connect(spare.local_addr().unwrap()).unwrap();
+        self.stream = harmless.into();
         self.broken = true;
     }
 
@@ -193,11 +211,31 @@ impl Peer for RealPeer {
     }
 }
 
+/// A listener whose queue of arrivals is full, so that nobody answers the next.
+fn silent_listener() -> (SocketAddr, Vec<Socket>) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&any.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut kept = vec![listener];
+    for _ in 0..8 {
+        let filler = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        filler.set_nonblocking(true).unwrap();
+        let _ = filler.connect(&address);
+        kept.push(filler);
+    }
+    (address.as_socket().unwrap(), kept)
+}
+
 macro_rules! real_host {
     ($host:ident, $ring:ty, $kernel:ty) => {
         pub(super) struct $host {
             ring: Option<$ring>,
             address: Option<SocketAddr>,
+            server: Option<TcpListener>,
+            /// What keeps a silent address silent.
+            silent: Vec<Socket>,
         }
 
         impl Host for $host {
@@ -208,7 +246,37 @@ macro_rules! real_host {
                 Self {
                     ring: Some(<$ring>::new(options).unwrap()),
                     address: None,
+                    server: None,
+                    silent: Vec::new(),
                 }
+            }
+
+            fn serve(&mut self) -> SocketAddr {
+                let server = TcpListener::bind("127.0.0.1:0").unwrap();
+                server.set_nonblocking(true).unwrap();
+                self.server.insert(server).local_addr().unwrap()
+            }
+
+            fn accept(&mut self) -> Option<RealPeer> {
+                let (stream, _) = self.server.as_ref()?.accept().ok()?;
+                Some(RealPeer::new(stream))
+            }
+
+            fn deaf_address(&mut self) -> SocketAddr {
+                let bound = TcpListener::bind("127.0.0.1:0").unwrap();
+                bound.local_addr().unwrap()
+            }
+
+            fn silent_address(&mut self) -> SocketAddr {
+                let (address, kept) = silent_listener();
+                self.silent.extend(kept);
+                address
+            }
+
+            fn adopt(&mut self) -> (SocketKey, RealPeer) {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                let key = self.ring().adopt(OwnedFd::from(ours)).unwrap();
+                (key, RealPeer::new(theirs))
             }
 
             fn ring(&mut self) -> &mut $ring {
@@ -246,6 +314,16 @@ pub(super) struct SimPeer {
     client: SimClient,
     got: Vec<u8>,
     reading: bool,
+}
+
+impl SimPeer {
+    fn new(client: SimClient) -> Self {
+        Self {
+            client,
+            got: Vec::new(),
+            reading: true,
+        }
+    }
 }
 
 impl Peer for SimPeer {
@@ -297,6 +375,13 @@ impl Peer for SimPeer {
 pub(super) struct SimHost {
     ring: Option<SimRing>,
     pub(super) network: SimNetwork,
+    servers: Vec<SimServer>,
+}
+
+impl SimHost {
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], 1000 + self.servers.len() as u16))
+    }
 }
 
 impl Host for SimHost {
@@ -308,7 +393,35 @@ impl Host for SimHost {
         Self {
             network: ring.network(),
             ring: Some(ring),
+            servers: Vec::new(),
         }
+    }
+
+    fn serve(&mut self) -> SocketAddr {
+        let address = self.address();
+        self.servers.push(self.network.serve(address));
+        address
+    }
+
+    fn accept(&mut self) -> Option<SimPeer> {
+        let client = self.servers.iter().find_map(SimServer::accept)?;
+        Some(SimPeer::new(client))
+    }
+
+    fn deaf_address(&mut self) -> SocketAddr {
+        "[::1]:9".parse().unwrap()
+    }
+
+    fn silent_address(&mut self) -> SocketAddr {
+        let address = self.serve();
+        self.servers.last().unwrap().set_answer(Answer::Silence);
+        address
+    }
+
+    fn adopt(&mut self) -> (SocketKey, SimPeer) {
+        let (ours, _) = UnixStream::pair().unwrap();
+        let key = self.ring().adopt(OwnedFd::from(ours)).unwrap();
+        (key, SimPeer::new(self.network.take_adopted().unwrap()))
     }
 
     fn ring(&mut self) -> &mut SimRing {
@@ -324,11 +437,7 @@ impl Host for SimHost {
     }
 
     fn connect(&mut self) -> SimPeer {
-        SimPeer {
-            client: self.network.connect().unwrap(),
-            got: Vec::new(),
-            reading: true,
-        }
+        SimPeer::new(self.network.connect().unwrap())
     }
 
     fn check_descriptors(&mut self, expected: usize) {

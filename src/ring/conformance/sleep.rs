@@ -17,6 +17,7 @@ async fn serve<K: Kernel>(mut ring: Driver<K>, answers: usize) -> u64 {
         for completion in completions.drain(..) {
             match completion {
                 Completion::Accepted { socket, .. } => ring.receive(socket),
+                Completion::Connected { .. } => unreachable!("nobody connects"),
                 Completion::Received { socket, .. } => {
                     ring.send(socket, Output::from(b"pong".as_slice()))
                 }

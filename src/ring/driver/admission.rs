@@ -15,6 +15,7 @@ pub(super) enum Kind {
     Shutdown,
     CancelAll,
     Close,
+    Connect,
 }
 
 /// Operations that are admitted together. The discriminant indexes the driver's queues.
@@ -22,16 +23,25 @@ pub(super) enum Kind {
 pub(super) enum Class {
     Urgent = 0,
     Accept = 1,
-    Send = 2,
-    Receive = 3,
+    /// Apart from sends: one that nobody answers takes minutes.
+    Connect = 2,
+    Send = 3,
+    Receive = 4,
 }
 
-pub(super) const CLASSES: [Class; 4] = [Class::Urgent, Class::Accept, Class::Send, Class::Receive];
+pub(super) const CLASSES: [Class; 5] = [
+    Class::Urgent,
+    Class::Accept,
+    Class::Connect,
+    Class::Send,
+    Class::Receive,
+];
 
 impl Kind {
     pub(super) fn class(self) -> Class {
         match self {
             Self::Accept => Class::Accept,
+            Self::Connect => Class::Connect,
             Self::Receive => Class::Receive,
             Self::Send => Class::Send,
             Self::CancelAccept
@@ -58,6 +68,7 @@ impl Kind {
             6 => Self::Shutdown,
             7 => Self::CancelAll,
             8 => Self::Close,
+            9 => Self::Connect,
             _ => return None,
         })
     }
@@ -95,6 +106,7 @@ impl<K: Kernel> Driver<K> {
                 .get_mut(key)
                 .map(|socket| &mut socket.cancel_all),
             Kind::Close => self.sockets.get_mut(key).map(|socket| &mut socket.close),
+            Kind::Connect => self.sockets.get_mut(key).map(|socket| &mut socket.connect),
         }
     }
 
@@ -138,6 +150,7 @@ impl<K: Kernel> Driver<K> {
             _ => self.sockets.get(key).is_some_and(|socket| match kind {
                 Kind::Receive => socket.receive_wanted && !socket.closing,
                 Kind::CancelReceive => socket.receive == Stage::InFlight && !socket.closing,
+                Kind::Connect => socket.connecting && !socket.closing,
                 Kind::Send => socket.sending.is_some() && !socket.closing,
                 Kind::Shutdown => {
                     socket.close == Stage::Idle && (!socket.closing || socket.torn_down)
@@ -169,6 +182,7 @@ impl<K: Kernel> Driver<K> {
             Kind::CancelReceive => Operation::Cancel {
                 target: Kind::Receive.user_data(key),
             },
+            Kind::Connect => socket.connect_operation()?,
             Kind::Send => socket.send_operation()?,
             Kind::Shutdown if socket.torn_down => {
                 socket.teardown_sent = true;
@@ -191,10 +205,11 @@ impl<K: Kernel> Driver<K> {
         let Some(operation) = self.operation(kind, key) else {
             return true;
         };
-        // SAFETY: the only memory an operation points to is that of a send: the segments of `Sending::output`, whose
-        // heap memory does not move, and `Header`. Both live in the socket, which leaves the table only at its close
-        // event, when nothing of it is in flight; `sending` is replaced only when no send is in flight; and dropping
-        // the driver retires the kernel first or leaks the table.
+        // SAFETY: the only memory an operation points to is that of a send, the segments of `Sending::output`, whose
+        // heap memory does not move, and `Header`; and that of a connect, `Address`. All live in the socket, which
+        // leaves the table only at its close event, when nothing of it is in flight; `sending` is replaced only when no
+        // send is in flight, `address` dropped only when no connect is; and dropping the driver retires the kernel first
+        // or leaks the table.
         if !unsafe { self.kernel.push(operation, kind.user_data(key)) } {
             return false;
         }
@@ -232,7 +247,7 @@ impl<K: Kernel> Driver<K> {
             Kind::CancelReceive => self.progress_receive(key),
             Kind::Accept | Kind::CancelAccept => self.progress_listener(key),
             Kind::CancelAll | Kind::Shutdown => self.progress_close(key),
-            Kind::Receive | Kind::Send | Kind::Close => {}
+            Kind::Receive | Kind::Send | Kind::Close | Kind::Connect => {}
         }
     }
 }

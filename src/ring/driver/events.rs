@@ -1,5 +1,7 @@
 //! What an event of the kernel means: which stage it ends, what is reported.
 
+use std::os::fd::RawFd;
+
 use super::super::errno::{self, AcceptVerdict, Verdict};
 use super::super::kernel::{Event, Kernel};
 use super::super::socket::{Socket, Stage};
@@ -32,6 +34,7 @@ impl<K: Kernel> Driver<K> {
         }
         match kind {
             Kind::Accept => self.accepted(key, event, completions),
+            Kind::Connect => self.connected(key, event, completions),
             Kind::CancelAccept => self.progress_listener(key),
             Kind::Receive => self.received(key, event, completions),
             Kind::CancelReceive => {
@@ -70,15 +73,12 @@ impl<K: Kernel> Driver<K> {
                 self.stats.stale += 1;
                 self.kernel.close_now(fd);
             } else {
-                match self.sockets.insert(Box::new(Socket::new(fd))) {
-                    Ok(socket) => {
-                        let socket = SocketKey(socket);
-                        completions.push(Completion::Accepted {
-                            listener: name,
-                            socket,
-                        });
-                    }
-                    Err(_full) => {
+                match self.insert_accepted(fd) {
+                    Some(socket) => completions.push(Completion::Accepted {
+                        listener: name,
+                        socket,
+                    }),
+                    None => {
                         self.stats.refused += 1;
                         self.kernel.close_now(fd);
                     }
@@ -105,6 +105,48 @@ impl<K: Kernel> Driver<K> {
         if !event.more {
             self.progress_listener(key);
         }
+    }
+
+    fn insert_accepted(&mut self, fd: RawFd) -> Option<SocketKey> {
+        if self.accepted_count == self.accepted_count_max {
+            return None;
+        }
+        let key = self.sockets.insert(Box::new(Socket::accepted(fd))).ok()?;
+        self.accepted_count += 1;
+        Some(SocketKey(key))
+    }
+
+    /// A connect ended. One that succeeds after the socket was closed or failed is not told of: the close follows.
+    fn connected(&mut self, key: u64, event: Event, completions: &mut Vec<Completion>) {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        let verdict = match event.result {
+            0.. => None,
+            error => errno::connect(-error),
+        };
+        match verdict {
+            None => {
+                socket.end_connecting();
+                if !socket.closing {
+                    completions.push(Completion::Connected {
+                        socket: SocketKey(key),
+                    });
+                    self.progress_receive(key);
+                    self.progress_send(key);
+                }
+            }
+            Some(Verdict::Again | Verdict::Starved) => {
+                if !socket.closing {
+                    self.start(Kind::Connect, key);
+                }
+            }
+            Some(Verdict::Broken(error)) => {
+                socket.end_connecting();
+                self.fail(key, error, completions);
+            }
+        }
+        self.progress_close(key);
     }
 
     pub(super) fn received(&mut self, key: u64, event: Event, completions: &mut Vec<Completion>) {
@@ -236,6 +278,7 @@ impl<K: Kernel> Driver<K> {
         if event.result == -libc::ECANCELED {
             self.kernel.close_now(socket.fd);
         }
+        self.accepted_count -= usize::from(socket.accepted);
         completions.push(Completion::Closed {
             socket: SocketKey(key),
         });

@@ -13,7 +13,7 @@ impl<K: Kernel> Driver<K> {
             return;
         };
         let busy = socket.receive != Stage::Idle || socket.cancel_receive != Stage::Idle;
-        if !socket.receive_wanted || socket.closing || busy {
+        if !socket.receive_wanted || socket.closing || socket.connecting || busy {
             return;
         }
         if available > 0 && self.starved.is_empty() {
@@ -32,7 +32,8 @@ impl<K: Kernel> Driver<K> {
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
         };
-        if socket.closing || socket.failed || socket.send != Stage::Idle {
+        let waits = socket.connecting || socket.send != Stage::Idle;
+        if socket.closing || socket.failed || waits {
             return;
         }
         if socket.sending.is_some() {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Sim {
 }
 
 /// What one step of an operation gave.
-enum Step {
+pub(super) enum Step {
     /// Nothing yet.
     Wait,
     /// An event, and the operation goes on.
@@ -47,6 +47,8 @@ impl Sim {
                 random: Random::new(seed),
                 faults,
                 descriptors: Vec::new(),
+                servers: Vec::new(),
+                adopted: VecDeque::new(),
                 waker: None,
                 steps: 0,
             })),
@@ -61,17 +63,17 @@ impl Sim {
         }
     }
 
-    fn chance(&self, which: impl Fn(&Faults) -> u8) -> bool {
+    pub(super) fn chance(&self, which: impl Fn(&Faults) -> u8) -> bool {
         let mut world = self.world.borrow_mut();
         let chance = which(&world.faults);
         world.random.chance(chance)
     }
 
-    fn below(&self, bound: usize) -> usize {
+    pub(super) fn below(&self, bound: usize) -> usize {
         self.world.borrow_mut().random.below(bound as u64) as usize
     }
 
-    fn one_of(&self, errnos: &[i32]) -> i32 {
+    pub(super) fn one_of(&self, errnos: &[i32]) -> i32 {
         -errnos[self.below(errnos.len())]
     }
 
@@ -105,6 +107,7 @@ impl Sim {
     /// Submission: what the kernel does at once is done in order, the rest starts to run.
     fn begin(&mut self, operation: Operation, user_data: u64) {
         match operation {
+            Operation::Connect { .. } => self.running.push((operation, user_data)),
             Operation::Accept { fd } | Operation::Receive { fd } => {
                 let busy = self.running.iter().any(|(other, _)| {
                     matches!((operation, *other), (Operation::Receive { .. }, Operation::Receive { fd: on }) if on == fd)
@@ -173,8 +176,16 @@ impl Sim {
                     buffer,
                 });
             }
+            // A connection may be there before the cancellation takes hold.
+            let mut result = -libc::ECANCELED;
+            if let Operation::Connect { fd, address, len } = operation
+                && self.below(2) == 0
+                && let Step::Last(0, _) = self.step_connect(*fd, *address, *len)
+            {
+                result = 0;
+            }
             self.running.retain(|(_, other)| other != user_data);
-            self.end(*user_data, -libc::ECANCELED);
+            self.end(*user_data, result);
         }
         found.len() as i32
     }
@@ -187,6 +198,9 @@ impl Sim {
             return Step::Wait;
         }
         if self.chance(|faults| faults.interrupted) {
+            if let Operation::Connect { fd, .. } = operation {
+                self.connect_unseen(fd);
+            }
             return Step::Last(
                 self.one_of(&[libc::ECANCELED, libc::EINTR, libc::EAGAIN]),
                 None,
@@ -194,6 +208,7 @@ impl Sim {
         }
         match operation {
             Operation::Accept { fd } => self.step_accept(fd),
+            Operation::Connect { fd, address, len } => self.step_connect(fd, address, len),
             Operation::Receive { fd } => self.step_receive(fd),
             Operation::Send { fd, bytes, len } => {
                 let vector = libc::iovec {
@@ -230,6 +245,7 @@ impl Sim {
                 }
                 Step::Last(-libc::ENOMEM, None)
             }
+            Operation::Connect { .. } => Step::Last(-libc::ECONNREFUSED, None),
             _ => Step::Last(-libc::EMFILE, None),
         }
     }
@@ -375,6 +391,7 @@ impl Sim {
                 Some(Some(Descriptor::Listener { arrivals })) => !arrivals.is_empty(),
                 _ => true,
             },
+            Operation::Connect { fd, address, len } => !world.is_silent(*fd, *address, *len),
             Operation::Receive { fd } => world.connection(*fd).is_none_or(|connection| {
                 let connection = connection.borrow();
                 let ended =
@@ -400,6 +417,7 @@ impl Sim {
 fn descriptor(operation: &Operation) -> Option<RawFd> {
     match operation {
         Operation::Accept { fd }
+        | Operation::Connect { fd, .. }
         | Operation::Receive { fd }
         | Operation::Send { fd, .. }
         | Operation::SendMessage { fd, .. }
@@ -423,6 +441,18 @@ impl Kernel for Sim {
         Ok(self.world.borrow_mut().open(Descriptor::Listener {
             arrivals: VecDeque::new(),
         }))
+    }
+
+    fn adopt_stream(&mut self, stream: OwnedFd) -> io::Result<RawFd> {
+        drop(stream);
+        let connection = Rc::new(RefCell::new(Connection::default()));
+        let mut world = self.world.borrow_mut();
+        world.adopted.push_back(Rc::clone(&connection));
+        Ok(world.open(Descriptor::Socket(connection)))
+    }
+
+    fn socket(&mut self, _address: SocketAddr) -> io::Result<RawFd> {
+        Ok(self.world.borrow_mut().open(Descriptor::Unconnected))
     }
 
     unsafe fn push(&mut self, operation: Operation, user_data: u64) -> bool {

@@ -4,15 +4,19 @@
 //! The simulation reads what a send points to as late as it can, and reuses the lowest free descriptor, so that
 //! freeing or closing too early shows.
 
+mod connect;
 mod kernel;
+mod server;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::Waker;
 
 pub use kernel::Sim;
+pub use server::{Answer, SimServer};
 
 use super::driver::{Driver, RingOptions};
 use super::{ListenerKey, Ring};
@@ -74,6 +78,8 @@ pub struct Faults {
     pub multishot_ends: u8,
     /// The peer's reset arrives.
     pub reset: u8,
+    /// Connecting fails: `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `ENOMEM`.
+    pub connect_fails: u8,
     /// Accepting fails: `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ECONNABORTED`, `EPROTO`.
     pub accept_fails: u8,
     /// A cancellation says `EALREADY` or `ENOENT`, and the operation goes on.
@@ -127,6 +133,7 @@ impl Faults {
             reset: some(6),
             accept_fails: some(40),
             broken: some(6),
+            connect_fails: some(40),
             ..Self::survivable(seed)
         }
     }
@@ -171,10 +178,14 @@ enum Descriptor {
     Listener {
         arrivals: VecDeque<Rc<RefCell<Connection>>>,
     },
+    /// Made to connect, and nothing more yet.
+    Unconnected,
+    /// The handshake is on its way: the peer may know of the connection before we do.
+    Connecting(Rc<RefCell<Connection>>),
     Socket(Rc<RefCell<Connection>>),
 }
 
-/// Both directions of one connection.
+/// Both directions of one connection. The server is the ring's side, also of a connection that the ring began.
 #[derive(Default)]
 struct Connection {
     /// Written by the client, not yet received by the server.
@@ -195,6 +206,10 @@ struct World {
     random: Random,
     faults: Faults,
     descriptors: Vec<Option<Descriptor>>,
+    /// Who can be connected to.
+    servers: Vec<Rc<RefCell<server::Server>>>,
+    /// The far ends of adopted streams that nobody took yet.
+    adopted: VecDeque<Rc<RefCell<Connection>>>,
     waker: Option<Waker>,
     /// Steps of operations taken so far.
     steps: u32,
@@ -225,7 +240,8 @@ impl World {
 
     fn close(&mut self, fd: RawFd) {
         match self.descriptors.get_mut(fd as usize).and_then(Option::take) {
-            Some(Descriptor::Socket(connection)) => {
+            Some(Descriptor::Unconnected) => {}
+            Some(Descriptor::Socket(connection) | Descriptor::Connecting(connection)) => {
                 let mut connection = connection.borrow_mut();
                 connection.server_closed = true;
                 connection.server_finished = true;
@@ -267,7 +283,7 @@ impl SimNetwork {
             .flatten()
             .find_map(|descriptor| match descriptor {
                 Descriptor::Listener { arrivals } => Some(arrivals),
-                Descriptor::Socket(_) => None,
+                _ => None,
             })?;
         arrivals.push_back(Rc::clone(&connection));
         world.wake();
@@ -277,7 +293,21 @@ impl SimNetwork {
         })
     }
 
-    /// Descriptors that are open: listeners and accepted sockets.
+    /// Somebody who listens at `address`, for the ring to connect to.
+    pub fn serve(&self, address: SocketAddr) -> SimServer {
+        SimServer::new(&self.world, address)
+    }
+
+    /// The far end of the stream that the ring adopted first, of those that were not taken.
+    pub fn take_adopted(&self) -> Option<SimClient> {
+        let connection = self.world.borrow_mut().adopted.pop_front()?;
+        Some(SimClient {
+            world: Rc::clone(&self.world),
+            connection,
+        })
+    }
+
+    /// Descriptors that are open: listeners and sockets.
     pub fn open_descriptors(&self) -> usize {
         self.world.borrow().descriptors.iter().flatten().count()
     }
@@ -293,7 +323,7 @@ impl SimNetwork {
     }
 }
 
-/// One client of the simulation. Dropping it leaves the connection as it is.
+/// The far end of one connection: a client, or the server that the ring connected to. Dropping it leaves the connection as it is.
 pub struct SimClient {
     world: Rc<RefCell<World>>,
     connection: Rc<RefCell<Connection>>,

@@ -46,7 +46,7 @@ pub(super) fn decide(
     }
 }
 
-fn content_length_value(digits: &[u8]) -> Result<u64, HeadError> {
+pub(super) fn content_length_value(digits: &[u8]) -> Result<u64, HeadError> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(HeadError::BadContentLength);
     }
@@ -60,7 +60,7 @@ fn content_length_value(digits: &[u8]) -> Result<u64, HeadError> {
     Ok(length)
 }
 
-fn chunked(coding: &[u8]) -> Result<Framing, HeadError> {
+pub(super) fn chunked(coding: &[u8]) -> Result<Framing, HeadError> {
     if coding.eq_ignore_ascii_case(b"chunked") {
         return Ok(Framing::Chunked);
     }

@@ -1,4 +1,5 @@
-//! HTTP/1.1 heads: parsing requests strictly, framing their bodies, writing response heads.
+//! HTTP/1.1 heads: parsing requests strictly, framing their bodies, writing response heads; and the client's side of the
+//! same in [`client`].
 //!
 //! Invariants: a head is judged line by line, each line once it is complete, and what concerns several lines (a field
 //! twice, a missing `Host`, the framing) at the end; so the verdict is the same however the bytes arrive. Whoever gets
@@ -11,10 +12,12 @@
 
 mod bytes;
 mod check;
+pub mod client;
 mod error;
 mod field;
 mod framing;
 mod head;
+mod line;
 mod parse;
 pub mod response;
 mod target;

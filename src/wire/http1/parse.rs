@@ -1,10 +1,11 @@
 //! From bytes to a [`Head`], in one pass, resumable.
 
-use super::bytes::{is_token, token_end, trim, value_end};
+use super::bytes::{is_token, token_end};
 use super::error::HeadError;
 use super::field::{self, Facts};
 use super::framing::{self, Framing};
 use super::head::{Fields, Head, Method, Version};
+use super::line::{Fault, FieldLine, field_line};
 use super::target;
 
 /// Bounds of a head.
@@ -52,29 +53,12 @@ enum Stage {
     Fields,
 }
 
-/// Why a line was not taken.
-enum Fault {
-    /// It ends outside the bytes there are, so it is not judged yet.
-    Incomplete,
-    Refused(HeadError),
-}
-
 struct RequestLine<'b> {
     method: Method,
     target: &'b [u8],
     authority: Option<&'b [u8]>,
     version: Version,
     next: usize,
-}
-
-enum FieldLine<'b> {
-    Field {
-        name: &'b [u8],
-        value: &'b [u8],
-        next: usize,
-    },
-    /// The empty line that ends the head.
-    End { next: usize },
 }
 
 /// Parses the head at the start of `bytes`.
@@ -172,7 +156,7 @@ fn parse_whole<'b>(
         match step_request_line(scan, window) {
             Ok(Some(line)) => break line,
             Ok(None) => {}
-            Err(fault) => return fault.at(window, scan.line_start),
+            Err(fault) => return verdict(fault.in_window(window, scan.line_start)),
         }
     };
     scan.line_start = line.next;
@@ -195,7 +179,7 @@ fn parse_whole<'b>(
                 head.len = next;
                 break;
             }
-            Err(fault) => return fault.at(window, scan.line_start),
+            Err(fault) => return verdict(fault.in_window(window, scan.line_start)),
         }
     }
     match deferred {
@@ -231,6 +215,12 @@ fn finish<'b>(
         head.expect_continue = !matches!(head.framing, Framing::None | Framing::Length(0));
     }
     Ok(())
+}
+
+/// The verdict on a head whose last line is not taken: none yet, where that is not refused.
+#[cold]
+fn verdict<'b>(refused: Option<HeadError>) -> Result<Parsed<'b>, HeadError> {
+    refused.map_or(Ok(Parsed::Partial), Err)
 }
 
 /// Takes the request line, or (`None`) one empty line before it, which some clients send after a body.
@@ -301,56 +291,6 @@ fn uncommon_version(rest: &[u8]) -> Result<Version, Fault> {
     }))
 }
 
-// The one hot loop; as a call it would hand its results over through memory.
-#[inline(always)]
-fn field_line(window: &[u8], start: usize) -> Result<FieldLine<'_>, Fault> {
-    let name_end = token_end(window, start);
-    match window.get(name_end) {
-        Some(b':') if name_end > start => {}
-        Some(_) => return not_a_field(window, start, name_end),
-        None => return Err(Fault::Incomplete),
-    }
-    let end = value_end(window, name_end + 1);
-    match window.get(end..end + 2) {
-        Some(b"\r\n") => {}
-        _ => return Err(bad_value(window, end)),
-    }
-    let name = &window[start..name_end];
-    let value = trim(&window[name_end + 1..end]);
-    Ok(FieldLine::Field {
-        name,
-        value,
-        next: end + 2,
-    })
-}
-
-/// A line that does not start with a name and a colon: the empty one, or a wrong one.
-#[inline]
-fn not_a_field(window: &[u8], start: usize, name_end: usize) -> Result<FieldLine<'_>, Fault> {
-    let empty_name = name_end == start;
-    let error = match window[name_end] {
-        b'\r' if empty_name => match window.get(start + 1) {
-            Some(b'\n') => return Ok(FieldLine::End { next: start + 2 }),
-            Some(_) => HeadError::BareCarriageReturn,
-            None => return Err(Fault::Incomplete),
-        },
-        b'\n' if empty_name => HeadError::BareLineFeed,
-        b' ' | b'\t' if empty_name => HeadError::FoldedLine,
-        _ => HeadError::BadFieldName,
-    };
-    Err(Fault::Refused(error))
-}
-
-#[cold]
-fn bad_value(window: &[u8], end: usize) -> Fault {
-    match (window.get(end), window.get(end + 1)) {
-        (None, _) | (Some(b'\r'), None) => Fault::Incomplete,
-        (Some(b'\r'), _) => Fault::Refused(HeadError::BareCarriageReturn),
-        (Some(b'\n'), _) => Fault::Refused(HeadError::BareLineFeed),
-        _ => Fault::Refused(HeadError::BadFieldValue),
-    }
-}
-
 impl HeadScan {
     /// Bytes that will not be looked at again until the head is whole.
     #[cfg(test)]
@@ -365,27 +305,6 @@ impl HeadScan {
             return Err(HeadError::TooManyFields);
         }
         Ok(())
-    }
-}
-
-impl Fault {
-    /// The verdict on a line that starts at `start`: none before its line feed has come.
-    #[cold]
-    fn at<'b>(self, window: &[u8], start: usize) -> Result<Parsed<'b>, HeadError> {
-        match self {
-            Self::Refused(error) if memchr::memchr(b'\n', &window[start..]).is_some() => Err(error),
-            _ => Ok(Parsed::Partial),
-        }
-    }
-
-    /// The verdict on a line that is complete: its line feed is the last byte of the window.
-    #[cold]
-    fn refusal(self) -> HeadError {
-        match self {
-            Self::Refused(error) => error,
-            // Every byte up to the line feed was looked at, so this is not reached; refusing is safe all the same.
-            Self::Incomplete => HeadError::BadRequestLine,
-        }
     }
 }
 

@@ -1,9 +1,5 @@
-//! Event streams: appending events.
-//!
-//! Invariants: whatever the data, it arrives as one event with the same lines, and it cannot start another field or event.
-//! This module only writes; it never reads a stream.
-//!
-//! Source: WHATWG HTML, section 9.2 (server-sent events).
+//! Appending events: whatever the data, it arrives as one event with the same lines, and it cannot start another field or
+//! event.
 
 /// Appends one event.
 ///

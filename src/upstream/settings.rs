@@ -1,0 +1,195 @@
+//! What an operator says of one upstream, complete and checked.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::http::{PoolRules, Url};
+use super::naming::NameRules;
+use super::stdio::ResourceLimits;
+use super::tls::TlsOptions;
+use crate::policy::{BreakerRules, BudgetRules, HealthRules, OutlierRules, Strategy};
+
+/// One upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Its name, which may stand in front of its tools' names.
+    pub name: String,
+    /// Where it is.
+    pub transport: Transport,
+    /// Which era it speaks, where the operator knows.
+    pub era: EraChoice,
+    /// How a replica is chosen.
+    pub balance: Strategy,
+    /// When its circuit opens.
+    pub breaker: BreakerRules,
+    /// How it is checked.
+    pub health: HealthCheck,
+    /// When a replica is left out for its failures.
+    pub outlier: OutlierRules,
+    /// How many failed calls are made again.
+    pub retry: BudgetRules,
+    /// The bounds of time.
+    pub timeouts: Timeouts,
+    /// Its connections.
+    pub pool: PoolRules,
+    /// Under which names its tools are offered.
+    pub names: NameRules,
+    /// What becomes of the catalogue while it is down.
+    pub fail: FailMode,
+    /// Whether callers share its connections, sessions and processes.
+    pub sharing: Sharing,
+    /// The upstream that is called instead while its circuit is open.
+    pub fallback: Option<String>,
+}
+
+/// Where an upstream is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Transport {
+    /// Over HTTP, in one place or in several that are alike.
+    Http {
+        /// The places; at least one.
+        replicas: Vec<Replica>,
+        /// Further header fields for every request: credentials, for one.
+        headers: Vec<(String, HeaderValue)>,
+        /// For `https`.
+        tls: TlsOptions,
+    },
+    /// A child's standard input and output.
+    Stdio(Command),
+}
+
+/// One place of an HTTP upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// Its endpoint.
+    pub url: Url,
+    /// Its share, for [`Strategy::WeightedRandom`] and [`Strategy::ConsistentHash`].
+    pub weight: u32,
+}
+
+/// A header's value. One from the environment is read when it is needed, and stands in no file.
+#[derive(Clone, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// The value itself.
+    Text(String),
+    /// The variable of our environment that has it.
+    Environment(String),
+}
+
+impl std::fmt::Debug for HeaderValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("…"),
+            Self::Environment(name) => write!(f, "${name}"),
+        }
+    }
+}
+
+/// What is run for a stdio upstream.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program: a path, or a name that is looked for in `PATH`.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Variables that it gets.
+    pub environment: BTreeMap<String, String>,
+    /// Variables of ours that it gets beside the usual ones.
+    pub pass_environment: Vec<String>,
+    /// Where it starts.
+    pub directory: Option<PathBuf>,
+    /// What it may use.
+    pub limits: ResourceLimits,
+}
+
+/// The values of variables are often secrets.
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Command")
+            .field("program", &self.program)
+            .field("arguments", &self.arguments)
+            .field("environment", &self.environment.keys())
+            .field("directory", &self.directory)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which era an upstream speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EraChoice {
+    /// It is found out.
+    #[default]
+    Auto,
+    /// Modern.
+    Modern,
+    /// Legacy.
+    Legacy,
+}
+
+/// How an upstream is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// When, and how many checks change a mind; `None`: it is not checked.
+    pub rules: Option<HealthRules>,
+    /// What is asked.
+    pub probe: Probe,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+/// What a health check asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Probe {
+    /// `ping` of a legacy upstream, `server/discover` of a modern one.
+    #[default]
+    Protocol,
+    /// A GET of this path; 2xx is good.
+    Http(String),
+}
+
+/// What becomes of the catalogue while an upstream is down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailMode {
+    /// The lists are served without it.
+    #[default]
+    Open,
+    /// The lists fail: a client must not take a part for the whole.
+    Closed,
+}
+
+/// Whether callers share what leads to an upstream. Legacy sessions are one caller's always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// They share connections and processes.
+    #[default]
+    Shared,
+    /// Each session has its own.
+    PerSession,
+}
+
+/// The bounds of time of calls to one upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection, handshake of TLS included, or for a child to start.
+    pub connect: Duration,
+    /// From a request to the head of its answer.
+    pub head: Duration,
+    /// For one call, retries and questions included.
+    pub call: Duration,
+    /// Between two bytes of a stream of events.
+    pub silence: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            head: Duration::from_secs(30),
+            call: Duration::from_secs(60),
+            silence: Duration::from_secs(300),
+        }
+    }
+}
