@@ -33,6 +33,8 @@ pub mod component;
 
 pub mod upstream;
 
+pub mod gateway;
+
 pub mod catalog;
 
 pub mod tape;

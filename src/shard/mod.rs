@@ -51,7 +51,7 @@ pub use channel::Word;
 use connection::{Connection, Phase};
 pub use run::{IoKind, ListenOptions, ShardThread, bind_listeners};
 pub use service::{Service, ServiceOptions};
-pub use shared::{Gate, Message, Port, Shared, Snapshot};
+pub use shared::{Gate, Message, Port, Shared, Snapshot, Upstreams};
 pub use stdio::StdioServer;
 
 /// Time without anything to do after which a shard frees the buffers that it keeps at hand.

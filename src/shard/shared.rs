@@ -1,6 +1,9 @@
 //! What the shards of one process share: one immutable snapshot, the session table, three admission counters, and a bounded
 //! queue into each shard. There is no lock here, and nothing else is shared.
 
+// The queue of words has its bound in the calls that they are about.
+#![allow(clippy::disallowed_types)]
+
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -8,15 +11,17 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use atomic_waker::AtomicWaker;
-use crossbeam_queue::ArrayQueue;
+use crossbeam_queue::{ArrayQueue, SegQueue};
 use tokio::sync::oneshot;
 
 use crate::catalog::Catalog;
 use crate::component::Runtime;
+use crate::gateway::ControlLink;
 use crate::limits::Limits;
 use crate::mcp::request_state::StateKey;
 use crate::mcp::{HostRules, List, SessionId, Sessions, StreamId};
 use crate::metrics::ShardMetrics;
+use crate::upstream::remote::Remote;
 
 use crate::task::{ComponentRunner, EngineOptions, Folder, Record, Tasks, Watcher, wire};
 
@@ -61,6 +66,8 @@ pub enum Message {
 #[derive(Debug)]
 pub struct Port {
     messages: ArrayQueue<Message>,
+    /// Words about calls to upstreams: bounded by the calls themselves, and none may be lost.
+    upstream: SegQueue<crate::gateway::Word>,
     waker: AtomicWaker,
 }
 
@@ -68,6 +75,7 @@ impl Default for Port {
     fn default() -> Self {
         Self {
             messages: ArrayQueue::new(MESSAGES_PER_SHARD_MAX),
+            upstream: SegQueue::new(),
             waker: AtomicWaker::new(),
         }
     }
@@ -81,6 +89,16 @@ impl Port {
         let sent = self.messages.push(message);
         self.waker.wake();
         sent
+    }
+
+    /// Hands the thread a word about calls to upstreams, and wakes it.
+    pub fn hand(&self, word: crate::gateway::Word) {
+        self.upstream.push(word);
+        self.waker.wake();
+    }
+
+    pub(super) fn next_word(&self) -> Option<crate::gateway::Word> {
+        self.upstream.pop()
     }
 
     /// Wakes the shard so that it looks at the snapshot and its queues.
@@ -102,7 +120,7 @@ impl Port {
     }
 
     pub(super) fn has_mail(&self) -> bool {
-        !self.messages.is_empty()
+        !self.messages.is_empty() || !self.upstream.is_empty()
     }
 }
 
@@ -154,6 +172,16 @@ impl Gate {
     }
 }
 
+/// What the threads share about upstreams.
+pub struct Upstreams {
+    /// Every upstream, in order of name; their index is their place here.
+    pub remotes: Vec<Arc<Remote>>,
+    /// The ports of the threads that may be homes: those with a ring.
+    pub homes: std::ops::Range<u16>,
+    /// The way to control.
+    pub control: Arc<dyn ControlLink>,
+}
+
 /// Everything the shards share.
 pub struct Shared {
     /// The bounds; fixed for the life of the process.
@@ -180,6 +208,7 @@ pub struct Shared {
     pub(super) away: CallIndex,
     draining: AtomicBool,
     tasks: OnceLock<Tasks>,
+    upstreams: Option<Upstreams>,
     /// What the states of half-done requests are sealed with.
     pub state_key: StateKey,
     /// Where time begins: session times are milliseconds since then.
@@ -207,6 +236,7 @@ impl Shared {
             away: CallIndex::default(),
             draining: AtomicBool::new(false),
             tasks: OnceLock::new(),
+            upstreams: None,
             ports: (0..shard_count).map(|_| Port::default()).collect(),
             http_sse: false,
             state_key: StateKey::new(random_key()),
@@ -228,6 +258,20 @@ impl Shared {
     #[must_use]
     pub fn with_http_sse(self, http_sse: bool) -> Self {
         Self { http_sse, ..self }
+    }
+
+    /// The same, with these upstreams.
+    #[must_use]
+    pub fn with_upstreams(self, upstreams: Upstreams) -> Self {
+        Self {
+            upstreams: Some(upstreams),
+            ..self
+        }
+    }
+
+    /// The upstreams, where there are any.
+    pub fn upstreams(&self) -> Option<&Upstreams> {
+        self.upstreams.as_ref()
     }
 
     /// Puts a new snapshot in force and tells every shard to look. Whoever publishes says what lists it changes.

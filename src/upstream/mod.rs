@@ -15,13 +15,16 @@
 //! answer, a failure or a cancellation; nothing here grows without a bound that has a name.
 #![forbid(unsafe_code)]
 
+pub mod bridge;
 pub mod envelope;
 pub mod era;
 pub mod http;
 pub mod multiplex;
 pub mod naming;
+pub mod remote;
 pub mod say;
 pub mod session;
 pub mod settings;
 pub mod stdio;
 pub mod tls;
+pub mod transport;

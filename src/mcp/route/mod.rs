@@ -67,6 +67,8 @@ pub struct Invocation<'b> {
     pub log_level: Option<LogLevel>,
     /// How to answer; over stdio always [`Respond::Json`].
     pub respond: Respond,
+    /// `params` as it stands, for what is passed on.
+    pub params: Option<&'b [u8]>,
     /// `params._meta` as it stands, for what is passed on.
     pub meta: Option<&'b [u8]>,
 }
@@ -253,6 +255,7 @@ fn invoke<'b>(setting: Setting<'b>, message: &Message<'b>) -> Result<Route<'b>, 
             progress_token,
             log_level,
             respond,
+            params: message.params.text,
             meta: meta.text,
         }))
     };
