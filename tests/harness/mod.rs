@@ -2,7 +2,9 @@
 
 pub mod guests;
 mod jobs;
+pub mod process;
 pub mod sse;
+pub mod upstream;
 
 // The unit tests use more of it.
 #[allow(dead_code)]
