@@ -12,7 +12,7 @@ use crate::wire::json;
 use super::listing::Listing;
 use super::names::{qualified, unused};
 use super::template::Template;
-use super::{Catalog, Kind, PromptRef, Target, TemplateRef, ToolRef};
+use super::{Catalog, Kind, Owner, PromptRef, Target, TemplateRef, ToolRef};
 
 /// How long a client may keep a list whose components say nothing about it: long enough to save it a request for each call, short
 /// enough that a changed list is seen by clients that do not listen.
@@ -64,14 +64,17 @@ impl Catalog {
         let is_shared = |name: &str| owners.get(name).copied().unwrap_or(0) > 1;
         let mut listed = Vec::new();
         for (component, definitions) in components.iter().zip(&definitions) {
-            for (tool_index, tool) in component.tools().iter().enumerate() {
+            for (index, tool) in component.tools().iter().enumerate() {
                 let name = self.tool_name(component, tool.name(), is_shared(tool.name()));
                 listed.push((name.clone(), plain_entry(&name, tool)));
                 let tool = ToolRef {
-                    component: Arc::clone(component),
-                    target: Target::Function(tool_index),
+                    target: Target::Function {
+                        component: Arc::clone(component),
+                        index,
+                    },
                     task_support: Default::default(),
                     header_bindings: Vec::new(),
+                    is_repeatable: false,
                 };
                 self.tools.insert(name, tool);
             }
@@ -79,10 +82,13 @@ impl Catalog {
                 let name = self.tool_name(component, &tool.name, is_shared(&tool.name));
                 listed.push((name.clone(), entry("name", &name, &tool.entry)));
                 let tool = ToolRef {
-                    component: Arc::clone(component),
-                    target: Target::Host(tool.name.clone()),
+                    target: Target::Host {
+                        component: Arc::clone(component),
+                        name: tool.name.clone(),
+                    },
                     task_support: tool.task_support,
                     header_bindings: tool.header_bindings.clone(),
+                    is_repeatable: false,
                 };
                 self.tools.insert(name, tool);
             }
@@ -129,11 +135,13 @@ impl Catalog {
             self.offer.resources |= definitions.has_resources;
             for resource in &definitions.resources {
                 if let Some(first) = self.resources.get(&resource.uri) {
-                    warn_of_twin(first, component, &resource.uri);
+                    warn_of_twin(first, component.name(), &resource.uri);
                     continue;
                 }
-                self.resources
-                    .insert(resource.uri.clone(), Arc::clone(component));
+                self.resources.insert(
+                    resource.uri.clone(),
+                    Owner::Component(Arc::clone(component)),
+                );
                 let text = entry("uri", &resource.uri, &resource.entry);
                 listed.push((resource.uri.clone(), text));
             }
@@ -150,7 +158,7 @@ impl Catalog {
                     .iter()
                     .find(|first| first.text == known.uri_template);
                 if let Some(first) = twin {
-                    warn_of_twin(&first.component, component, &known.uri_template);
+                    warn_of_twin(&first.owner, component.name(), &known.uri_template);
                     continue;
                 }
                 let template = Template::parse(&known.uri_template);
@@ -162,7 +170,7 @@ impl Catalog {
                     );
                 }
                 self.templates.push(TemplateRef {
-                    component: Arc::clone(component),
+                    owner: Owner::Component(Arc::clone(component)),
                     text: known.uri_template.clone(),
                     template,
                 });
@@ -195,7 +203,7 @@ impl Catalog {
                     unused(wanted, |name| self.prompts.contains_key(name)).into_boxed_str();
                 listed.push((name.clone(), entry("name", &name, &prompt.entry)));
                 let prompt = PromptRef {
-                    component: Arc::clone(component),
+                    owner: Owner::Component(Arc::clone(component)),
                     name: prompt.name.clone(),
                 };
                 self.prompts.insert(name, prompt);
@@ -262,11 +270,11 @@ fn least(one: CacheHints, other: CacheHints) -> CacheHints {
     }
 }
 
-fn warn_of_twin(first: &Component, second: &Component, address: &str) {
+fn warn_of_twin(first: &Owner, second: &str, address: &str) {
     tracing::warn!(
-        component = second.name(),
+        of = second,
         address,
-        "is listed by {} too, which was loaded first: requests go there",
+        "is listed by {} too, which comes first: requests go there",
         first.name()
     );
 }

@@ -233,7 +233,7 @@ impl<P> Dispatcher<P> {
             Plan::OnTask => self.on_task(invocation, asker, origin, out),
             Plan::Task(task) => {
                 let Task {
-                    tool,
+                    component,
                     name,
                     arguments,
                     retry,
@@ -243,7 +243,7 @@ impl<P> Dispatcher<P> {
                 let client_info = client_info(invocation, conversation);
                 let principal = asker.principal;
                 let call = TaskCall::new(
-                    &tool.component,
+                    component,
                     name,
                     arguments,
                     invocation,

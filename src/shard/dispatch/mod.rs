@@ -16,7 +16,7 @@ mod work;
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Completer, Target, ToolRef};
+use crate::catalog::{Catalog, Completer, Owner, Target};
 use crate::component::{CompletionRef, Component, Job};
 use crate::mcp::route::{ListenFilter, Members, Reference, Retry, TaskRequest};
 use crate::mcp::{Invocation, List, Operation, Reason, StateFault};
@@ -53,7 +53,7 @@ pub(super) enum Plan<'c, 'b> {
 
 /// A plain function to call.
 pub(super) struct Function<'c, 'b> {
-    pub(super) tool: &'c ToolRef,
+    pub(super) component: &'c Arc<Component>,
     pub(super) tool_index: usize,
     pub(super) name: Str<'b>,
     pub(super) arguments: Option<&'b [u8]>,
@@ -73,7 +73,7 @@ pub(super) struct Work<'b> {
 
 /// A call that is a task from its start.
 pub(super) struct Task<'c, 'b> {
-    pub(super) tool: &'c ToolRef,
+    pub(super) component: &'c Arc<Component>,
     pub(super) name: Str<'b>,
     pub(super) arguments: Option<&'b [u8]>,
     pub(super) retry: Option<Retry<'b>>,
@@ -175,6 +175,7 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
             None => self.catalog.tool(&name.to_cow()),
         };
         let tool = found.ok_or(Reason::UnknownTool { name })?;
+        let component = tool.component().ok_or(Reason::Internal)?;
         let how = how(
             tool.task_support,
             name,
@@ -184,38 +185,42 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         )?;
         if let How::AsTask { ttl_ms } = how {
             return Ok(Plan::Task(Task {
-                tool,
+                component,
                 name,
                 arguments,
                 retry,
                 ttl_ms,
             }));
         }
-        match tool.target {
+        match &tool.target {
             // What never asks never left a state.
-            Target::Function(_)
-                if !tool.component.is_host_aware()
+            Target::Function { .. }
+                if !component.is_host_aware()
                     && retry.is_some_and(|retry| retry.request_state.is_some()) =>
             {
                 Err(Reason::State {
                     fault: StateFault::OtherRequest,
                 })
             }
-            Target::Function(tool_index) if !tool.component.is_host_aware() => {
+            Target::Function { index, .. } if !component.is_host_aware() => {
                 Ok(Plan::Function(Function {
-                    tool,
-                    tool_index,
+                    component,
+                    tool_index: *index,
                     name,
                     arguments,
                 }))
             }
-            _ => Ok(Plan::Work(Work {
-                component: Arc::clone(&tool.component),
-                job: tool.job(arguments.unwrap_or_default().to_vec()),
-                target: name,
-                retry,
-                deferred: (how == How::Deferred).then_some(arguments.unwrap_or(b"{}")),
-            })),
+            _ => {
+                let job = tool.job(arguments.unwrap_or_default().to_vec());
+                let (component, job) = job.ok_or(Reason::Internal)?;
+                Ok(Plan::Work(Work {
+                    component: Arc::clone(component),
+                    job,
+                    target: name,
+                    retry,
+                    deferred: (how == How::Deferred).then_some(arguments.unwrap_or(b"{}")),
+                }))
+            }
         }
     }
 
@@ -236,11 +241,14 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
             return Err(self.not_offered());
         }
         let address = uri.to_cow();
-        let component = self.catalog.resource(&address);
-        let component = component.ok_or(Reason::UnknownResource {
+        let owner = self.catalog.resource(&address);
+        let owner = owner.ok_or(Reason::UnknownResource {
             uri,
             era: self.invocation.era(),
         })?;
+        let Owner::Component(component) = owner else {
+            return Err(Reason::Internal);
+        };
         Ok(Work {
             component: Arc::clone(component),
             job: job(address.into()),
@@ -261,8 +269,11 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         }
         let prompt = self.catalog.prompt(&name.to_cow());
         let prompt = prompt.ok_or(Reason::UnknownPrompt { name })?;
+        let Owner::Component(component) = &prompt.owner else {
+            return Err(Reason::Internal);
+        };
         Ok(Plan::Work(Work {
-            component: Arc::clone(&prompt.component),
+            component: Arc::clone(component),
             job: Job::GetPrompt {
                 name: prompt.name.clone(),
                 arguments: pairs(arguments),
@@ -299,6 +310,7 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         }
         match self.catalog.completer(&of).ok_or(unknown)? {
             Completer::Nobody => Ok(Plan::Ready(Ready::NoSuggestions)),
+            Completer::Upstream(..) => Err(Reason::Internal),
             Completer::Component(component, of) => Ok(Plan::Work(Work {
                 component: Arc::clone(component),
                 job: Job::Complete {
