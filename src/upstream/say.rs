@@ -126,7 +126,8 @@ fn begin(out: &mut Vec<u8>, number: CallNumber, method: &str) {
     out.extend_from_slice(br#","params":{"#);
 }
 
-fn us(out: &mut Vec<u8>) {
+/// Appends our own `clientInfo`.
+pub(super) fn us(out: &mut Vec<u8>) {
     out.extend_from_slice(
         concat!(
             r#"{"name":"margay","version":""#,
