@@ -1,13 +1,15 @@
 //! The one list of everything that is offered: which names exist, who answers each, and the text of the list pages.
 //!
-//! A catalogue is immutable. Loading or removing a component, and a component that lists itself anew, build a new one with the next
+//! A catalogue is immutable. Loading or removing a component, and a component or an upstream that lists itself anew, build a new one with the next
 //! generation number, and the shards swap to it between two requests, so no request sees two generations. All texts are
 //! written once here, so that a list request copies bytes.
 #![forbid(unsafe_code)]
 
 mod build;
+mod given;
 mod listing;
 mod names;
+mod offer;
 mod owner;
 mod template;
 #[cfg(test)]
@@ -23,10 +25,12 @@ use crate::component::{CacheHints, CompletionRef, Component};
 pub use crate::mcp::List as Kind;
 use crate::mcp::reply::Offer;
 use crate::mcp::{Era, Revision};
+use crate::upstream::remote::Remote;
 
-pub use build::LIST_TTL_MS;
+pub use build::{LIST_TTL_MS, Sources};
 use listing::Listing;
 pub use listing::Page;
+pub use offer::UpstreamOffer;
 pub use owner::{Completer, Owner, PromptRef, Target, ToolRef};
 use template::Template;
 
@@ -45,6 +49,10 @@ pub struct Catalog {
     legacy_tools: Option<Listing>,
     hints: [Option<CacheHints>; 4],
     offer: Offer,
+    /// Lists that are refused, and for whose sake.
+    refused: [Option<Arc<Remote>>; 4],
+    /// The upstreams that complete arguments.
+    completing: Vec<usize>,
     /// By revision.
     capabilities: [String; Revision::ALL.len()],
 }
@@ -115,7 +123,10 @@ impl Catalog {
                 Completer::Component(component, of)
             }
             Owner::Component(_) => Completer::Nobody,
-            Owner::Upstream(remote) => Completer::Upstream(remote, of),
+            Owner::Upstream(remote) if self.completing.contains(&remote.index) => {
+                Completer::Upstream(remote, of)
+            }
+            Owner::Upstream(_) => Completer::Nobody,
         })
     }
 
@@ -143,6 +154,13 @@ impl Catalog {
                 .get(kind as usize)
                 .map(|list| list.page(after))
         })?
+    }
+
+    /// The upstream without which this list is not served, and which is down (`fail: closed`): a client must not take a part
+    /// for the whole.
+    pub fn refused(&self, kind: Kind) -> Option<&str> {
+        let refused = self.refused.get(kind as usize)?.as_ref();
+        refused.map(|remote| remote.name())
     }
 
     /// How long clients may keep a page of a list, and for whom: the least that any component in it says.
@@ -193,7 +211,8 @@ impl Catalog {
 
     /// Whether both have the same entries in this list.
     pub fn lists_the_same_of(&self, kind: Kind, other: &Self) -> bool {
-        let is_same = self.listings.get(kind as usize) == other.listings.get(kind as usize);
+        let is_same = self.listings.get(kind as usize) == other.listings.get(kind as usize)
+            && self.refused(kind) == other.refused(kind);
         is_same && (kind != Kind::Tools || self.legacy_tools == other.legacy_tools)
     }
 }

@@ -1,3 +1,5 @@
+mod upstreams;
+
 use super::*;
 use crate::component::tests::hosted::Module;
 use crate::component::{Job, Runtime, RuntimeOptions};

@@ -45,6 +45,7 @@ pub use call::{
     CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Ending, Overloaded, Started,
 };
 pub use engine::{EngineChoice, EngineMode};
+pub(crate) use host::header_bindings;
 pub use host::{
     Announcement, Asked, Asking, Asks, CacheHints, Caller, CompletionRef, Definitions, Entry,
     Full as AsksFull, Job, OnAnswer, Outbox, Outgoing, PromptDefinition, Recorded, RemoteQuestion,

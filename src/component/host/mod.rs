@@ -27,6 +27,7 @@ mod outbox;
 mod question;
 mod text;
 
+pub(crate) use annotation::bindings as header_bindings;
 pub use announce::Announcement;
 pub(crate) use announce::Announcer;
 pub use asks::{Asks, Full, OnAnswer, RemoteQuestion};

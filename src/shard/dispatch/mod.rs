@@ -21,7 +21,7 @@ use crate::catalog::{Catalog, Completer, Owner, Target};
 use crate::component::{CompletionRef, Component, Job};
 use crate::mcp::headers::param_fields;
 use crate::mcp::route::{ListenFilter, Members, Reference, Retry, TaskRequest};
-use crate::mcp::{Invocation, List, Operation, Reason, StateFault};
+use crate::mcp::{Invocation, List, Operation, Reason, ShortName, StateFault};
 use crate::wire::json::{Reader, Str};
 
 pub(super) use calls::{Away, Origin};
@@ -265,6 +265,10 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
     }
 
     fn list(&self, list: List, cursor: Option<Str<'b>>) -> Result<Plan<'c, 'b>, Reason<'b>> {
+        if let Some(upstream) = self.catalog.refused(list) {
+            let upstream = ShortName::new(upstream);
+            return Err(Reason::ListIncomplete { upstream });
+        }
         if !self.offers(list) {
             return Err(self.not_offered());
         }
