@@ -209,6 +209,12 @@ pub struct Limits {
     pub task_ttl: Duration,
     /// The longest time that a client may ask for.
     pub task_ttl_max: Duration,
+    /// Entries of all lists together that one upstream may offer; the rest is not offered.
+    pub upstream_entry_count_max: usize,
+    /// Children of all stdio upstreams together.
+    pub upstream_child_count_max: usize,
+    /// Time that a start waits for upstreams to say what they offer; who has not said it by then is added later.
+    pub upstream_start_deadline: Duration,
 }
 
 impl Default for Limits {
@@ -271,6 +277,9 @@ impl Default for Limits {
             task_deadline: Duration::from_secs(1800),
             task_ttl: Duration::from_secs(3600),
             task_ttl_max: Duration::from_secs(86_400),
+            upstream_entry_count_max: 10_000,
+            upstream_child_count_max: 256,
+            upstream_start_deadline: Duration::from_secs(5),
         }
     }
 }

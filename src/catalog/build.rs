@@ -1,18 +1,19 @@
-//! From components to a catalogue: names, texts, hints, capabilities.
+//! From components and upstreams to a catalogue: names, texts, hints, capabilities.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::component::{CacheHints, Component, Entry, TaskSupport, Tool};
+use crate::component::{CacheHints, Component, Definitions, Entry, TaskSupport, Tool};
 use crate::mcp::{CacheScope, Revision};
+use crate::upstream::remote::Remote;
 use crate::wire::json;
 
+use super::given::Names;
 use super::listing::Listing;
-use super::names::{qualified, unused};
+use super::offer::UpstreamOffer;
 use super::template::Template;
-use super::{Catalog, Kind, PromptRef, Target, TemplateRef, ToolRef};
+use super::{Catalog, Kind, Owner, PromptRef, Target, TemplateRef, ToolRef};
 
 /// How long a client may keep a list whose components say nothing about it: long enough to save it a request for each call, short
 /// enough that a changed list is seen by clients that do not listen.
@@ -26,233 +27,360 @@ pub(super) const DEFAULT_HINTS: CacheHints = CacheHints {
     scope: CacheScope::Public,
 };
 
+/// What a catalogue is made of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sources<'s> {
+    /// The components, which come first.
+    pub components: &'s [Arc<Component>],
+    /// What upstreams offer, in order of upstreams.
+    pub offers: &'s [Arc<UpstreamOffer>],
+    /// Upstreams without which lists are not to be served (`fail: closed`), and which are down.
+    pub missing: &'s [Arc<Remote>],
+}
+
+/// A tool's text in a list.
+struct ListedTool {
+    name: Box<str>,
+    text: String,
+    /// The text for legacy clients, where it is another.
+    legacy: Option<String>,
+}
+
+/// Texts by name or address.
+type Listed = Vec<(Box<str>, String)>;
+
+struct Builder<'s> {
+    catalog: Catalog,
+    components: Vec<(&'s Arc<Component>, Arc<Definitions>)>,
+    offers: &'s [Arc<UpstreamOffer>],
+}
+
 impl Catalog {
-    /// The catalogue of these components, in this order, with pages of at most this many entries.
-    ///
-    /// A name of a tool or a prompt that several components have is listed once for each, as `COMPONENT__NAME`; the short name is then
-    /// not listed, because nobody could say whose it is. Of an address that several have, the first component's counts.
+    /// The catalogue of these components and no upstream.
     pub fn build(components: &[Arc<Component>], generation: u64, page_max: usize) -> Self {
-        let mut catalog = Self {
-            generation,
-            components: components.to_vec(),
-            ..Self::default()
+        let sources = Sources {
+            components,
+            ..Sources::default()
         };
-        let tools = catalog.add_tools();
-        catalog.legacy_tools = catalog.legacy_tools_of(&tools, page_max);
+        Self::build_of(sources, generation, page_max)
+    }
+
+    /// The catalogue of all these, each in its order, with pages of at most this many entries.
+    ///
+    /// A name of a tool or a prompt that several have is listed once for each: a component's as `COMPONENT__NAME`, an upstream's
+    /// by its rules; the short name is then not listed, unless those rules say so, because nobody could say whose it is. Of an
+    /// address that several have, the first counts.
+    pub fn build_of(sources: Sources<'_>, generation: u64, page_max: usize) -> Self {
+        let components = sources.components.iter();
+        let mut builder = Builder {
+            catalog: Self {
+                generation,
+                components: sources.components.to_vec(),
+                ..Self::default()
+            },
+            components: components.map(|one| (one, one.definitions())).collect(),
+            offers: sources.offers,
+        };
+        let tools = builder.tools();
+        let legacy = tools.iter().any(|tool| tool.legacy.is_some());
+        let legacy = legacy.then(|| {
+            let legacy = tools.iter().map(|tool| {
+                let text = tool.legacy.as_ref().unwrap_or(&tool.text);
+                (tool.name.clone(), text.clone())
+            });
+            Listing::new(legacy.collect(), page_max)
+        });
+        let tools = tools.into_iter().map(|tool| (tool.name, tool.text));
         let listed = [
-            tools,
-            catalog.add_resources(),
-            catalog.add_templates(),
-            catalog.add_prompts(),
+            tools.collect(),
+            builder.resources(),
+            builder.templates(),
+            builder.prompts(),
         ];
-        catalog.listings = listed.map(|named| Listing::new(named, page_max));
-        catalog.add_hints();
-        catalog.add_offer();
+        builder.hints();
+        builder.offer();
+        let mut catalog = builder.catalog;
+        catalog.listings = listed.map(|named: Listed| Listing::new(named, page_max));
+        catalog.legacy_tools = legacy;
+        catalog.refuse_for(sources);
         catalog
     }
 
-    fn add_tools(&mut self) -> Vec<(Box<str>, String)> {
-        let mut owners: HashMap<&str, usize> = HashMap::new();
-        let components = std::mem::take(&mut self.components);
-        let definitions: Vec<_> = components.iter().map(|one| one.definitions()).collect();
-        for (component, definitions) in components.iter().zip(&definitions) {
+    fn refuse_for(&mut self, sources: Sources<'_>) {
+        for remote in sources.missing {
+            let known = sources
+                .offers
+                .iter()
+                .find(|offer| offer.remote.index == remote.index);
+            for (kind, refused) in Kind::ALL.into_iter().zip(&mut self.refused) {
+                // Of one that was never there, nobody knows what it would have.
+                if refused.is_none() && known.is_none_or(|offer| offer.has_list(kind)) {
+                    *refused = Some(Arc::clone(remote));
+                }
+            }
+        }
+    }
+}
+
+impl<'s> Builder<'s> {
+    fn tools(&mut self) -> Vec<ListedTool> {
+        let mut names = Names::default();
+        for (component, definitions) in &self.components {
             let plain = component.tools().iter().map(Tool::name);
             for name in plain.chain(definitions.tools.iter().map(|tool| &*tool.name)) {
-                *owners.entry(name).or_default() += 1;
+                names.want(name);
             }
         }
-        let is_shared = |name: &str| owners.get(name).copied().unwrap_or(0) > 1;
+        for offer in self.offers {
+            for tool in &offer.tools {
+                names.want_of(&offer.remote, &tool.name);
+            }
+        }
         let mut listed = Vec::new();
-        for (component, definitions) in components.iter().zip(&definitions) {
-            for (tool_index, tool) in component.tools().iter().enumerate() {
-                let name = self.tool_name(component, tool.name(), is_shared(tool.name()));
-                listed.push((name.clone(), plain_entry(&name, tool)));
-                let tool = ToolRef {
-                    component: Arc::clone(component),
-                    target: Target::Function(tool_index),
-                    task_support: Default::default(),
-                    header_bindings: Vec::new(),
-                };
-                self.tools.insert(name, tool);
+        for (component, definitions) in &self.components {
+            let tools = &mut self.catalog.tools;
+            for (index, tool) in component.tools().iter().enumerate() {
+                let name = names.give(component, tool.name());
+                listed.push(ListedTool {
+                    name: name.clone(),
+                    text: plain_entry(&name, tool),
+                    legacy: None,
+                });
+                let component = Arc::clone(component);
+                tools.insert(name, plain_tool(Target::Function { component, index }));
             }
             for tool in &definitions.tools {
-                let name = self.tool_name(component, &tool.name, is_shared(&tool.name));
-                listed.push((name.clone(), entry("name", &name, &tool.entry)));
-                let tool = ToolRef {
+                let name = names.give(component, &tool.name);
+                let text = entry("name", &name, &tool.entry);
+                listed.push(ListedTool {
+                    name: name.clone(),
+                    legacy: legacy_text(&text, tool.task_support),
+                    text,
+                });
+                let target = Target::Host {
                     component: Arc::clone(component),
-                    target: Target::Host(tool.name.clone()),
+                    name: tool.name.clone(),
+                };
+                let tool = ToolRef {
                     task_support: tool.task_support,
                     header_bindings: tool.header_bindings.clone(),
+                    ..plain_tool(target)
                 };
-                self.tools.insert(name, tool);
+                tools.insert(name, tool);
             }
         }
-        self.components = components;
+        for offer in self.offers {
+            self.upstream_tools(offer, &mut names, &mut listed);
+        }
         listed
     }
 
-    /// The list of tools as legacy clients have it, where that is another one: they are told which may be tasks.
-    ///
-    /// Source: 2025-11-25 server/tools, `execution.taskSupport`.
-    fn legacy_tools_of(&self, listed: &[(Box<str>, String)], page_max: usize) -> Option<Listing> {
-        let execution = |name: &str| match self.tools.get(name)?.task_support {
-            TaskSupport::Forbidden => None,
-            // A call that may become a task later is, to these clients, one that may be a task.
-            TaskSupport::Optional | TaskSupport::Deferred => Some("optional"),
-            TaskSupport::Required => Some("required"),
-        };
-        let with_execution = |(name, text): &(Box<str>, String)| {
-            let text = match (execution(name), text.strip_suffix('}')) {
-                (Some(word), Some(open)) => {
-                    format!("{open},\"execution\":{{\"taskSupport\":\"{word}\"}}}}")
-                }
-                _ => text.clone(),
+    fn upstream_tools(
+        &mut self,
+        offer: &UpstreamOffer,
+        names: &mut Names,
+        listed: &mut Vec<ListedTool>,
+    ) {
+        for tool in &offer.tools {
+            let Some(name) = names.give_of(&offer.remote, "tool", &tool.name) else {
+                continue;
             };
-            (name.clone(), text)
-        };
-        let any = listed.iter().any(|(name, _)| execution(name).is_some());
-        any.then(|| Listing::new(listed.iter().map(with_execution).collect(), page_max))
+            let text = |text: &Entry| entry("name", &name, text);
+            listed.push(ListedTool {
+                name: name.clone(),
+                text: text(&tool.entry),
+                legacy: tool.legacy_entry.as_ref().map(text),
+            });
+            let found = ToolRef {
+                target: Target::Upstream {
+                    remote: Arc::clone(&offer.remote),
+                    name: tool.name.clone(),
+                },
+                task_support: tool.task_support,
+                header_bindings: tool.header_bindings.clone(),
+                is_repeatable: tool.is_repeatable,
+            };
+            self.catalog.tools.insert(name, found);
+        }
     }
 
-    fn tool_name(&self, component: &Component, name: &str, is_shared: bool) -> Box<str> {
-        let wanted = match is_shared {
-            true => qualified(component.name(), name),
-            false => name.to_owned(),
-        };
-        unused(wanted, |name| self.tools.contains_key(name)).into_boxed_str()
-    }
-
-    fn add_resources(&mut self) -> Vec<(Box<str>, String)> {
+    fn resources(&mut self) -> Listed {
         let mut listed = Vec::new();
-        for component in &self.components {
-            let definitions = component.definitions();
-            self.offer.resources |= definitions.has_resources;
+        for (component, definitions) in &self.components {
+            self.catalog.offer.resources |= definitions.has_resources;
             for resource in &definitions.resources {
-                if let Some(first) = self.resources.get(&resource.uri) {
-                    warn_of_twin(first, component, &resource.uri);
-                    continue;
-                }
-                self.resources
-                    .insert(resource.uri.clone(), Arc::clone(component));
+                let owner = Owner::Component(Arc::clone(component));
                 let text = entry("uri", &resource.uri, &resource.entry);
-                listed.push((resource.uri.clone(), text));
+                self.catalog
+                    .add_resource(owner, &resource.uri, text, &mut listed);
+            }
+        }
+        for offer in self.offers {
+            for resource in &offer.resources {
+                let owner = Owner::Upstream(Arc::clone(&offer.remote));
+                let text = entry("uri", &resource.name, &resource.entry);
+                self.catalog
+                    .add_resource(owner, &resource.name, text, &mut listed);
             }
         }
         listed
     }
 
-    fn add_templates(&mut self) -> Vec<(Box<str>, String)> {
+    fn templates(&mut self) -> Listed {
         let mut listed = Vec::new();
-        for component in &self.components {
-            for known in &component.definitions().templates {
-                let twin = self
-                    .templates
-                    .iter()
-                    .find(|first| first.text == known.uri_template);
-                if let Some(first) = twin {
-                    warn_of_twin(&first.component, component, &known.uri_template);
-                    continue;
-                }
-                let template = Template::parse(&known.uri_template);
-                if template.is_none() {
-                    tracing::warn!(
-                        component = component.name(),
-                        template = &*known.uri_template,
-                        "has expressions beyond {{name}} and a last {{+name}}: of its resources only those are found that are listed"
-                    );
-                }
-                self.templates.push(TemplateRef {
-                    component: Arc::clone(component),
-                    text: known.uri_template.clone(),
-                    template,
-                });
+        for (component, definitions) in &self.components {
+            for known in &definitions.templates {
+                let owner = Owner::Component(Arc::clone(component));
                 let text = entry("uriTemplate", &known.uri_template, &known.entry);
-                listed.push((known.uri_template.clone(), text));
+                self.catalog
+                    .add_template(owner, &known.uri_template, text, &mut listed);
+            }
+        }
+        for offer in self.offers {
+            for known in &offer.templates {
+                let owner = Owner::Upstream(Arc::clone(&offer.remote));
+                let text = entry("uriTemplate", &known.name, &known.entry);
+                self.catalog
+                    .add_template(owner, &known.name, text, &mut listed);
             }
         }
         listed
     }
 
-    fn add_prompts(&mut self) -> Vec<(Box<str>, String)> {
-        let definitions: Vec<_> = self
-            .components
-            .iter()
-            .map(|one| one.definitions())
-            .collect();
-        let mut owners: HashMap<&str, usize> = HashMap::new();
-        for prompt in definitions.iter().flat_map(|one| &one.prompts) {
-            *owners.entry(&prompt.name).or_default() += 1;
-        }
-        let mut listed = Vec::new();
-        for (component, definitions) in self.components.iter().zip(&definitions) {
-            self.offer.prompts |= definitions.has_prompts;
+    fn prompts(&mut self) -> Listed {
+        let mut names = Names::default();
+        for (_, definitions) in &self.components {
             for prompt in &definitions.prompts {
-                let wanted = match owners.get(&*prompt.name) {
-                    Some(&count) if count > 1 => qualified(component.name(), &prompt.name),
-                    _ => prompt.name.to_string(),
-                };
-                let name: Box<str> =
-                    unused(wanted, |name| self.prompts.contains_key(name)).into_boxed_str();
-                listed.push((name.clone(), entry("name", &name, &prompt.entry)));
-                let prompt = PromptRef {
-                    component: Arc::clone(component),
-                    name: prompt.name.clone(),
-                };
-                self.prompts.insert(name, prompt);
+                names.want(&prompt.name);
+            }
+        }
+        for offer in self.offers {
+            for prompt in &offer.prompts {
+                names.want_of(&offer.remote, &prompt.name);
+            }
+        }
+        let (mut listed, prompts) = (Vec::new(), &mut self.catalog.prompts);
+        let mut add = |given: Box<str>, owner: Owner, name: &str, text: &Entry| {
+            listed.push((given.clone(), entry("name", &given, text)));
+            let name = name.into();
+            prompts.insert(given, PromptRef { owner, name });
+        };
+        for (component, definitions) in &self.components {
+            self.catalog.offer.prompts |= definitions.has_prompts;
+            for prompt in &definitions.prompts {
+                let given = names.give(component, &prompt.name);
+                let owner = Owner::Component(Arc::clone(component));
+                add(given, owner, &prompt.name, &prompt.entry);
+            }
+        }
+        for offer in self.offers {
+            for prompt in &offer.prompts {
+                if let Some(given) = names.give_of(&offer.remote, "prompt", &prompt.name) {
+                    let owner = Owner::Upstream(Arc::clone(&offer.remote));
+                    add(given, owner, &prompt.name, &prompt.entry);
+                }
             }
         }
         listed
     }
 
-    fn add_hints(&mut self) {
-        for component in &self.components {
-            let definitions = component.definitions();
-            let has_tools = !component.tools().is_empty() || !definitions.tools.is_empty();
-            let said = [
-                (Kind::Tools, has_tools, definitions.tool_hints),
-                (
-                    Kind::Resources,
-                    definitions.has_resources,
-                    definitions.resource_hints,
-                ),
-                (
-                    Kind::Templates,
-                    definitions.has_resources,
-                    definitions.resource_hints,
-                ),
-                (
-                    Kind::Prompts,
-                    definitions.has_prompts,
-                    definitions.prompt_hints,
-                ),
-            ];
-            for (kind, _, said) in said.into_iter().filter(|(_, takes_part, _)| *takes_part) {
-                let said = said.unwrap_or(DEFAULT_HINTS);
-                let merged = &mut self.hints[kind as usize];
-                *merged = Some(merged.map_or(said, |before| least(before, said)));
-            }
+    fn hints(&mut self) {
+        for kind in [Kind::Tools, Kind::Resources, Kind::Templates, Kind::Prompts] {
+            let components = self
+                .components
+                .iter()
+                .filter_map(|(component, definitions)| {
+                    let (takes_part, said) = match kind {
+                        Kind::Tools => (
+                            !component.tools().is_empty() || !definitions.tools.is_empty(),
+                            definitions.tool_hints,
+                        ),
+                        Kind::Prompts => (definitions.has_prompts, definitions.prompt_hints),
+                        _ => (definitions.has_resources, definitions.resource_hints),
+                    };
+                    takes_part.then_some(said)
+                });
+            let components: Vec<_> = components.collect();
+            let offers = self.offers.iter().filter(|offer| offer.has_list(kind));
+            let offers: Vec<_> = offers.map(|offer| offer.hints[kind as usize]).collect();
+            let somebody_says = components.iter().chain(&offers).any(Option::is_some);
+            // Where somebody says how long a list may be kept, a legacy upstream, which cannot say, is not taken for the others' word.
+            let silent = match somebody_says {
+                true => CacheHints::NONE,
+                false => DEFAULT_HINTS,
+            };
+            let components = components
+                .into_iter()
+                .map(|said| said.unwrap_or(DEFAULT_HINTS));
+            let offers = offers.into_iter().map(|said| said.unwrap_or(silent));
+            self.catalog.hints[kind as usize] = components.chain(offers).reduce(least);
         }
     }
 
-    fn add_offer(&mut self) {
-        let definitions = self.components.iter().map(|one| one.definitions());
-        self.offer.completions = definitions.into_iter().any(|one| one.has_completion);
-        self.offer.logging = self.components.iter().any(|one| one.is_host_aware());
-        self.offer.tools = true;
-        let can_be_task = |tool: &ToolRef| tool.task_support != TaskSupport::Forbidden;
-        self.offer.tasks = self.tools.values().any(can_be_task);
+    fn offer(&mut self) {
+        let offer = &mut self.catalog.offer;
+        let mut definitions = self.components.iter();
+        offer.completions = definitions.any(|(_, one)| one.has_completion);
+        offer.logging = self.components.iter().any(|(one, _)| one.is_host_aware());
+        offer.tools = true;
+        let can_be_task = |tool: &ToolRef| {
+            tool.component().is_some() && tool.task_support != TaskSupport::Forbidden
+        };
+        offer.tasks = self.catalog.tools.values().any(can_be_task);
         // Of callers who are not authenticated, each session is told its own.
-        self.offer.task_list = self.offer.tasks;
-        self.capabilities = Revision::ALL.map(|revision| {
+        offer.task_list = offer.tasks;
+        for upstream in self.offers {
+            let said = upstream.capabilities;
+            offer.prompts |= said.prompts;
+            offer.resources |= said.resources;
+            offer.completions |= said.completions;
+            offer.logging |= said.logging;
+            offer.tasks |= said.tasks;
+            if said.completions {
+                self.catalog.completing.push(upstream.remote.index);
+            }
+        }
+        self.catalog.capabilities = Revision::ALL.map(|revision| {
             let mut text = Vec::new();
-            self.offer.write(&mut text, revision);
+            offer.write(&mut text, revision);
             String::from_utf8(text).unwrap_or_default()
         });
     }
 }
 
+impl Catalog {
+    fn add_resource(&mut self, owner: Owner, uri: &str, text: String, listed: &mut Listed) {
+        if let Some(first) = self.resources.get(uri) {
+            return warn_of_twin(first, &owner, uri);
+        }
+        self.resources.insert(uri.into(), owner);
+        listed.push((uri.into(), text));
+    }
+
+    fn add_template(&mut self, owner: Owner, template: &str, text: String, listed: &mut Listed) {
+        let twin = self.templates.iter().find(|first| *first.text == *template);
+        if let Some(first) = twin {
+            return warn_of_twin(&first.owner, &owner, template);
+        }
+        let parsed = Template::parse(template);
+        if parsed.is_none() {
+            tracing::warn!(
+                of = owner.name(),
+                template,
+                "has expressions beyond {{name}} and a last {{+name}}: of its resources only those are found that are listed"
+            );
+        }
+        self.templates.push(TemplateRef {
+            owner,
+            text: template.into(),
+            template: parsed,
+        });
+        listed.push((template.into(), text));
+    }
+}
+
 /// What both allow.
-fn least(one: CacheHints, other: CacheHints) -> CacheHints {
+pub(super) fn least(one: CacheHints, other: CacheHints) -> CacheHints {
     CacheHints {
         ttl_ms: one.ttl_ms.min(other.ttl_ms),
         scope: match one.scope {
@@ -262,13 +390,38 @@ fn least(one: CacheHints, other: CacheHints) -> CacheHints {
     }
 }
 
-fn warn_of_twin(first: &Component, second: &Component, address: &str) {
+fn warn_of_twin(first: &Owner, second: &Owner, address: &str) {
     tracing::warn!(
-        component = second.name(),
+        of = second.name(),
         address,
-        "is listed by {} too, which was loaded first: requests go there",
+        "is listed by {} too, which comes first: requests go there",
         first.name()
     );
+}
+
+fn plain_tool(target: Target) -> ToolRef {
+    ToolRef {
+        target,
+        task_support: TaskSupport::Forbidden,
+        header_bindings: Vec::new(),
+        is_repeatable: false,
+    }
+}
+
+/// A component's tool as legacy clients have it, where that is another text: they are told which may be tasks.
+///
+/// Source: 2025-11-25 server/tools, `execution.taskSupport`.
+fn legacy_text(text: &str, task_support: TaskSupport) -> Option<String> {
+    let word = match task_support {
+        TaskSupport::Forbidden => return None,
+        // A call that may become a task later is, to these clients, one that may be a task.
+        TaskSupport::Optional | TaskSupport::Deferred => "optional",
+        TaskSupport::Required => "required",
+    };
+    let open = text.strip_suffix('}')?;
+    Some(format!(
+        "{open},\"execution\":{{\"taskSupport\":\"{word}\"}}}}"
+    ))
 }
 
 fn plain_entry(name: &str, tool: &Tool) -> String {
@@ -282,7 +435,7 @@ fn plain_entry(name: &str, tool: &Tool) -> String {
     Value::Object(entry).to_string()
 }
 
-/// An entry's text with its name or address, which may be another than the component's own.
+/// An entry's text with its name or address, which may be another than its owner's own.
 fn entry(key: &str, name: &str, entry: &Entry) -> String {
     let mut text = format!("{{\"{key}\":").into_bytes();
     json::write_str(&mut text, name);

@@ -85,6 +85,17 @@ impl Listing {
         json
     }
 
+    /// The text of one entry.
+    pub(super) fn entry(&self, name: &str) -> Option<&[u8]> {
+        let index = self
+            .entries
+            .binary_search_by(|entry| (*entry.name).cmp(name));
+        let index = index.ok()?;
+        self.pages
+            .get(index / self.page_max.max(1))?
+            .get(self.entries[index].place.clone())
+    }
+
     /// Everything, as one array.
     pub(super) fn whole(&self) -> Cow<'_, [u8]> {
         match self.pages.as_slice() {

@@ -1,13 +1,16 @@
-//! The one list of everything that is offered: which names exist, which component answers each, and the text of the list pages.
+//! The one list of everything that is offered: which names exist, who answers each, and the text of the list pages.
 //!
-//! A catalogue is immutable. Loading or removing a component, and a component that lists itself anew, build a new one with the next
+//! A catalogue is immutable. Loading or removing a component, and a component or an upstream that lists itself anew, build a new one with the next
 //! generation number, and the shards swap to it between two requests, so no request sees two generations. All texts are
 //! written once here, so that a list request copies bytes.
 #![forbid(unsafe_code)]
 
 mod build;
+mod given;
 mod listing;
 mod names;
+mod offer;
+mod owner;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -18,99 +21,18 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::component::{CacheHints, CompletionRef, Component, Job, TaskSupport};
+use crate::component::{CacheHints, CompletionRef, Component};
 pub use crate::mcp::List as Kind;
-use crate::mcp::headers::ParamBinding;
 use crate::mcp::reply::Offer;
 use crate::mcp::{Era, Revision};
+use crate::upstream::remote::Remote;
 
-pub use build::LIST_TTL_MS;
+pub use build::{LIST_TTL_MS, Sources};
 use listing::Listing;
 pub use listing::Page;
+pub use offer::UpstreamOffer;
+pub use owner::{Completer, Owner, PromptRef, Target, ToolRef};
 use template::Template;
-
-/// Where a tool's calls go.
-#[derive(Clone, Debug)]
-pub struct ToolRef {
-    /// The component that has it.
-    pub component: Arc<Component>,
-    /// What of it.
-    pub target: Target,
-    /// Whether it runs as a task.
-    pub task_support: TaskSupport,
-    /// The arguments that are repeated in headers.
-    pub header_bindings: Vec<ParamBinding>,
-}
-
-/// What a tool is in its component.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// A plain exported function: its position in [`Component::tools`].
-    Function(usize),
-    /// A tool of `margay:host/tools`: its name there.
-    Host(Box<str>),
-}
-
-impl ToolRef {
-    /// The call as a job, for a host-aware component.
-    pub fn job(&self, arguments: Vec<u8>) -> Job {
-        match &self.target {
-            Target::Function(tool_index) => Job::Function {
-                tool_index: *tool_index,
-                arguments,
-            },
-            Target::Host(name) => Job::CallTool {
-                name: name.clone(),
-                arguments,
-            },
-        }
-    }
-}
-
-impl ToolRef {
-    /// What it says about itself; nothing if it says nothing.
-    pub fn description(&self) -> String {
-        match &self.target {
-            Target::Function(index) => self.component.tools()[*index].description().to_owned(),
-            Target::Host(name) => self.definition(name)["description"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
-        }
-    }
-
-    /// JSON Schema of its arguments.
-    pub fn input_schema(&self) -> Value {
-        match &self.target {
-            Target::Function(index) => self.component.tools()[*index].input_schema().clone(),
-            Target::Host(name) => self.definition(name)["inputSchema"].take(),
-        }
-    }
-
-    fn definition(&self, name: &str) -> Value {
-        let definitions = self.component.definitions();
-        let found = definitions.tools.iter().find(|tool| *tool.name == *name);
-        found.map_or_else(Value::default, |tool| tool.entry.to_value())
-    }
-}
-
-/// Who makes a prompt.
-#[derive(Clone, Debug)]
-pub struct PromptRef {
-    /// The component that has it.
-    pub component: Arc<Component>,
-    /// Its name there.
-    pub name: Box<str>,
-}
-
-/// Who completes an argument.
-#[derive(Clone, Debug)]
-pub enum Completer<'c> {
-    /// The component that has the prompt or the template, and what that is called there.
-    Component(&'c Arc<Component>, CompletionRef),
-    /// What is to be completed is known, and its component completes nothing: there are no suggestions.
-    Nobody,
-}
 
 /// One immutable generation of everything that is offered.
 #[derive(Debug, Default)]
@@ -118,8 +40,8 @@ pub struct Catalog {
     generation: u64,
     components: Vec<Arc<Component>>,
     tools: HashMap<Box<str>, ToolRef>,
-    resources: HashMap<Box<str>, Arc<Component>>,
-    /// In the order of their components; the first that matches counts.
+    resources: HashMap<Box<str>, Owner>,
+    /// In the order of their owners; the first that matches counts.
     templates: Vec<TemplateRef>,
     prompts: HashMap<Box<str>, PromptRef>,
     listings: [Listing; 4],
@@ -127,13 +49,17 @@ pub struct Catalog {
     legacy_tools: Option<Listing>,
     hints: [Option<CacheHints>; 4],
     offer: Offer,
+    /// Lists that are refused, and for whose sake.
+    refused: [Option<Arc<Remote>>; 4],
+    /// The upstreams that complete arguments.
+    completing: Vec<usize>,
     /// By revision.
     capabilities: [String; Revision::ALL.len()],
 }
 
 #[derive(Debug)]
 struct TemplateRef {
-    component: Arc<Component>,
+    owner: Owner,
     text: Box<str>,
     /// None for a template that only its client can fill in.
     template: Option<Template>,
@@ -162,20 +88,17 @@ impl Catalog {
         names
     }
 
-    /// The component that has the resource at this address: the one that lists it, else the first with a template that it fits.
-    pub fn resource(&self, uri: &str) -> Option<&Arc<Component>> {
+    /// Who has the resource at this address: the one that lists it, else the first with a template that it fits.
+    pub fn resource(&self, uri: &str) -> Option<&Owner> {
         let fits = |known: &&TemplateRef| {
             known
                 .template
                 .as_ref()
                 .is_some_and(|template| template.matches(uri))
         };
-        self.resources.get(uri).or_else(|| {
-            self.templates
-                .iter()
-                .find(fits)
-                .map(|known| &known.component)
-        })
+        self.resources
+            .get(uri)
+            .or_else(|| self.templates.iter().find(fits).map(|known| &known.owner))
     }
 
     /// The prompt of this name.
@@ -185,25 +108,25 @@ impl Catalog {
 
     /// Who completes the arguments of this prompt or template, by the name that clients know; none where there is no such.
     pub fn completer(&self, of: &CompletionRef) -> Option<Completer<'_>> {
-        let (component, of) = match of {
+        let (owner, of) = match of {
             CompletionRef::Prompt(name) => {
                 let prompt = self.prompt(name)?;
-                (
-                    &prompt.component,
-                    CompletionRef::Prompt(prompt.name.clone()),
-                )
+                (&prompt.owner, CompletionRef::Prompt(prompt.name.clone()))
             }
             CompletionRef::Template(text) => {
                 let known = self.templates.iter().find(|known| known.text == *text)?;
-                (
-                    &known.component,
-                    CompletionRef::Template(known.text.clone()),
-                )
+                (&known.owner, CompletionRef::Template(known.text.clone()))
             }
         };
-        Some(match component.definitions().has_completion {
-            true => Completer::Component(component, of),
-            false => Completer::Nobody,
+        Some(match owner {
+            Owner::Component(component) if component.definitions().has_completion => {
+                Completer::Component(component, of)
+            }
+            Owner::Component(_) => Completer::Nobody,
+            Owner::Upstream(remote) if self.completing.contains(&remote.index) => {
+                Completer::Upstream(remote, of)
+            }
+            Owner::Upstream(_) => Completer::Nobody,
         })
     }
 
@@ -233,6 +156,13 @@ impl Catalog {
         })?
     }
 
+    /// The upstream without which this list is not served, and which is down (`fail: closed`): a client must not take a part
+    /// for the whole.
+    pub fn refused(&self, kind: Kind) -> Option<&str> {
+        let refused = self.refused.get(kind as usize)?.as_ref();
+        refused.map(|remote| remote.name())
+    }
+
     /// How long clients may keep a page of a list, and for whom: the least that any component in it says.
     pub fn hints(&self, kind: Kind) -> CacheHints {
         self.hints
@@ -260,6 +190,13 @@ impl Catalog {
         })
     }
 
+    /// A tool's entry in the list; null where there is none of this name.
+    pub fn tool_entry(&self, name: &str) -> Value {
+        let text = self.listings[Kind::Tools as usize].entry(name);
+        text.and_then(|text| serde_json::from_slice(text).ok())
+            .unwrap_or_default()
+    }
+
     /// The whole list of tools, as the text of an array.
     pub fn listing(&self) -> Cow<'_, [u8]> {
         self.listings[Kind::Tools as usize].whole()
@@ -274,7 +211,8 @@ impl Catalog {
 
     /// Whether both have the same entries in this list.
     pub fn lists_the_same_of(&self, kind: Kind, other: &Self) -> bool {
-        let is_same = self.listings.get(kind as usize) == other.listings.get(kind as usize);
+        let is_same = self.listings.get(kind as usize) == other.listings.get(kind as usize)
+            && self.refused(kind) == other.refused(kind);
         is_same && (kind != Kind::Tools || self.legacy_tools == other.legacy_tools)
     }
 }

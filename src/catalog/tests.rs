@@ -1,6 +1,8 @@
+mod upstreams;
+
 use super::*;
 use crate::component::tests::hosted::Module;
-use crate::component::{Runtime, RuntimeOptions};
+use crate::component::{Job, Runtime, RuntimeOptions};
 use crate::limits::Limits;
 use crate::mcp::CacheScope;
 use serde_json::json;
@@ -60,15 +62,17 @@ fn a_name_that_several_have_is_listed_for_each_of_them() {
         "nobody could say whose it is"
     );
     let tool = catalog.tool("second_one__echo").unwrap();
-    assert_eq!(tool.component.name(), "Second One");
-    assert_eq!(tool.target, Target::Host("echo".into()));
+    assert_eq!(tool.owner_name(), "Second One");
+    assert!(matches!(&tool.target, Target::Host { name, .. } if **name == *"echo"));
     assert_eq!(page_names(&catalog, Kind::Tools), names);
     assert!(matches!(
         catalog.tool("echo__echo").unwrap().job(Vec::new()),
-        Job::Function { tool_index: 0, .. }
+        Some((_, Job::Function { tool_index: 0, .. }))
     ));
-    assert_eq!(tool.description(), "Says something");
-    assert_eq!(tool.input_schema(), json!({"type": "object"}));
+    let entry = catalog.tool_entry("second_one__echo");
+    assert_eq!(entry["description"], "Says something");
+    assert_eq!(entry["inputSchema"], json!({"type": "object"}));
+    assert_eq!(catalog.tool_entry("echo"), Value::Null);
 }
 
 #[test]
@@ -109,11 +113,7 @@ fn a_resource_is_its_first_components_and_else_the_first_that_fits() {
         page_names(&catalog, Kind::Templates),
         ["b:{id}", "b:{other}", "c:{+path}", "x:{?q}"]
     );
-    let owner = |uri: &str| {
-        catalog
-            .resource(uri)
-            .map(|component| component.name().to_owned())
-    };
+    let owner = |uri: &str| catalog.resource(uri).map(|owner| owner.name().to_owned());
     assert_eq!(owner("a:2").as_deref(), Some("first"));
     assert_eq!(
         owner("b:listed").as_deref(),

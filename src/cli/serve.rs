@@ -147,9 +147,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// A complete 2026-07-28 request: of `echo` where it is served, else of the tool list.
 fn curl_line(url: &str, catalog: &Catalog) -> String {
-    let echo = catalog
-        .tool("echo")
-        .and_then(|tool| echo_arguments(&tool.input_schema()));
+    let echo = echo_arguments(&catalog.tool_entry("echo")["inputSchema"]);
     request_line(url, echo.map(|arguments| ("echo", arguments)))
 }
 

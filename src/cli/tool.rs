@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use clap::Subcommand;
 use serde_json::Value;
 
-use crate::catalog::{Catalog, ToolRef};
-use crate::component::{CallContext, CallOutcome, Caller, Runtime, Started};
+use crate::catalog::Catalog;
+use crate::component::{CallContext, CallOutcome, Caller, Component, Job, Runtime, Started};
 use crate::control::components::{Prepared, prepare};
 use crate::control::config::{LogLevel, nearest};
 use crate::error::{Problem, exit};
@@ -78,8 +78,12 @@ pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
                 runtime, mut set, ..
             } = prepare(&config)?;
             let catalog = set.catalog();
-            let tool = catalog.tool(name).ok_or_else(|| unknown(name, &catalog))?;
-            let (outcome, result) = call(&runtime, tool, arguments.as_bytes(), &config.limits)?;
+            // No upstream is asked here: all tools are components'.
+            let job = catalog
+                .tool(name)
+                .and_then(|tool| tool.job(arguments.into_bytes()));
+            let (component, job) = job.ok_or_else(|| unknown(name, &catalog))?;
+            let (outcome, result) = call(&runtime, component, job, &config.limits)?;
             print_line(&result)?;
             Ok(if outcome == CallOutcome::Ok {
                 0
@@ -93,8 +97,8 @@ pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
 /// Calls a tool on this thread, as a shard would, and waits if it moves to a worker.
 fn call(
     runtime: &Arc<Runtime>,
-    tool: &ToolRef,
-    arguments: &[u8],
+    component: &Arc<Component>,
+    job: Job,
     limits: &Limits,
 ) -> Result<(CallOutcome, String), Problem> {
     // Components may wait on timers while they are called from this thread.
@@ -125,8 +129,8 @@ fn call(
     let mut members = Vec::new();
     // Nobody is there to be asked, and nobody listens.
     let started = pool.invoke(
-        &tool.component,
-        tool.job(arguments.to_vec()),
+        component,
+        job,
         Arc::new(Caller::silent("tools/call", Revision::MODERN)),
         context,
         &mut members,
@@ -208,13 +212,11 @@ fn unknown(name: &str, catalog: &Catalog) -> Problem {
 fn listing(catalog: &Catalog) -> String {
     let mut lines = Vec::new();
     for name in catalog.names() {
-        let Some(tool) = catalog.tool(name) else {
-            continue;
-        };
-        let about = tool.description();
+        let entry = catalog.tool_entry(name);
+        let about = entry["description"].as_str().unwrap_or_default();
         let about = about.lines().next().unwrap_or_default();
         lines.push(
-            format!("{name}({})  {about}", parameters(&tool.input_schema()))
+            format!("{name}({})  {about}", parameters(&entry["inputSchema"]))
                 .trim_end()
                 .to_owned(),
         );

@@ -45,7 +45,7 @@ pub use id::{InlineId, RawId, WriteId};
 pub use list::List;
 pub use message::{Message, Shape, scan};
 pub use method::Method;
-pub use refusal::{Reason, Refusal, StateFault};
+pub use refusal::{Reason, Refusal, ShortName, StateFault};
 pub use reply::{CacheScope, Hints, Offer};
 pub use request_state::{RequestDigest, RequestState, StateKey};
 pub use revision::{Era, Revision};

@@ -230,6 +230,11 @@ pub enum Reason<'b> {
         /// The header's value.
         value: &'b [u8],
     },
+    /// A list is not served without an upstream that is down.
+    ListIncomplete {
+        /// The upstream.
+        upstream: ShortName,
+    },
     /// The cursor is not one of ours.
     UnknownCursor {
         /// The cursor.
@@ -279,6 +284,34 @@ pub enum Requested<'b> {
     Header(&'b [u8]),
     /// A string of the body.
     Body(Str<'b>),
+}
+
+/// A name of the operator's, short enough to be carried along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShortName {
+    bytes: [u8; Self::BYTES_MAX],
+    length: u8,
+}
+
+impl ShortName {
+    /// The longest; what is longer is cut.
+    pub const BYTES_MAX: usize = 32;
+
+    /// A copy of a name.
+    pub fn new(name: &str) -> Self {
+        let length = name.floor_char_boundary(Self::BYTES_MAX);
+        let mut bytes = [0; Self::BYTES_MAX];
+        bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+        Self {
+            bytes,
+            length: length as u8,
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
 }
 
 /// What is wrong with a `requestState`.

@@ -65,16 +65,22 @@ where
                 "tool `{tool}` does not exist any more: its component was removed"
             ))
         })?;
+        let job = found.job(work.order.arguments.clone());
+        let (component, job) = job.ok_or_else(|| {
+            NotRun::Impossible(format!(
+                "tool `{tool}` is no component's any more, but upstream {}'s: ask for the task again",
+                found.owner_name()
+            ))
+        })?;
         // What a first run needs, any version of the component has; answers belong to the one that asked.
-        if work.recorded != Recorded::default() && *found.component.digest() != *work.order.digest {
+        if work.recorded != Recorded::default() && *component.digest() != *work.order.digest {
             return Err(NotRun::Impossible(format!(
                 "component {} was replaced while the task waited for answers, which were for the old one; ask for the task again",
                 work.order.component
             )));
         }
-        let job = found.job(work.order.arguments.clone());
         let handle = self.runtime.run_detached(
-            &found.component,
+            component,
             job,
             Arc::new(caller(owner, work)),
             Instant::now() + self.limits.task_deadline,

@@ -90,3 +90,21 @@ impl Place {
         self.healthy.store(healthy, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+impl Remote {
+    /// An upstream over HTTP of which nothing is said but its name, as the first of all.
+    pub(crate) fn sample(name: &str) -> Self {
+        let url = Url::parse("http://127.0.0.1:1/mcp").unwrap();
+        let transport = super::settings::Transport::Http {
+            replicas: Vec::new(),
+            headers: Vec::new(),
+            tls: super::tls::TlsOptions::default(),
+        };
+        Self {
+            index: 0,
+            settings: Upstream::new(name, transport),
+            places: vec![Place::new(url, 1, Vec::new(), None).unwrap()],
+        }
+    }
+}

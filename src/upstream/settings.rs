@@ -34,6 +34,8 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// Its connections.
     pub pool: PoolRules,
+    /// How many requests leave at once.
+    pub batching: Batching,
     /// Under which names its tools are offered.
     pub names: NameRules,
     /// What becomes of the catalogue while it is down.
@@ -42,6 +44,37 @@ pub struct Upstream {
     pub sharing: Sharing,
     /// The upstream that is called instead while its circuit is open.
     pub fallback: Option<String>,
+}
+
+impl Upstream {
+    /// One of which nothing is said but where it is.
+    pub fn new(name: &str, transport: Transport) -> Self {
+        Self {
+            name: name.to_owned(),
+            transport,
+            era: EraChoice::default(),
+            balance: Strategy::default(),
+            breaker: BreakerRules {
+                failure_threshold: 5,
+                recovery_ms: 10_000,
+                probe_count: 1,
+            },
+            health: HealthCheck {
+                rules: Some(HealthRules::default()),
+                probe: Probe::default(),
+                timeout: Duration::from_secs(5),
+            },
+            outlier: OutlierRules::default(),
+            retry: BudgetRules::default(),
+            timeouts: Timeouts::default(),
+            pool: PoolRules::default(),
+            batching: Batching::default(),
+            names: NameRules::default(),
+            fail: FailMode::default(),
+            sharing: Sharing::default(),
+            fallback: None,
+        }
+    }
 }
 
 /// Where an upstream is.
@@ -168,6 +201,25 @@ pub enum Sharing {
     Shared,
     /// Each session has its own.
     PerSession,
+}
+
+/// How many requests leave for one connection at once. Nothing ever waits for others to come: what is joined is what is ready
+/// in the same turn of the loop anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// Whether requests that are ready in one turn of the loop leave in one write.
+    pub enabled: bool,
+    /// The most of them; at least 1.
+    pub size_max: usize,
+}
+
+impl Default for Batching {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            size_max: 64,
+        }
+    }
 }
 
 /// The bounds of time of calls to one upstream.

@@ -23,7 +23,7 @@ const NAMED: [&str; 4] = [
 /// The annotated arguments of a schema.
 ///
 /// Errors: an annotation that no client can follow; a tool with one must not be listed.
-pub(super) fn bindings(schema: &Map<String, Value>) -> Result<Vec<ParamBinding>, String> {
+pub(crate) fn bindings(schema: &Map<String, Value>) -> Result<Vec<ParamBinding>, String> {
     let mut search = Search::default();
     search.schema(schema, true)?;
     Ok(search.found)

@@ -9,7 +9,7 @@ use serde_saphyr::Spanned;
 
 use super::choices::Instances;
 use super::limits_document::LimitsDocument;
-use super::upstreams_document::UpstreamDocument;
+use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
 
@@ -55,11 +55,11 @@ pub(super) struct ComponentOptions {
 #[serde(deny_unknown_fields)]
 pub(super) struct Performance {
     #[serde(default)]
-    pub(super) connection_pool: ConnectionPool,
+    pub(super) connection_pool: PoolDocument,
     #[serde(default)]
     pub(super) cache: Cache,
     #[serde(default)]
-    pub(super) batching: Batching,
+    pub(super) batching: BatchingDocument,
     #[serde(default)]
     pub(super) concurrency: Concurrency,
     #[serde(default)]
@@ -73,27 +73,10 @@ pub(super) type NotYet = Option<Spanned<IgnoredAny>>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ConnectionPool {
-    min_idle: NotYet,
-    max_idle: NotYet,
-    max_active: NotYet,
-    idle_timeout: NotYet,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Cache {
     metadata_cache_size: NotYet,
     component_cache_size: NotYet,
     ttl: NotYet,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Batching {
-    enabled: NotYet,
-    batch_size: NotYet,
-    batch_timeout: NotYet,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -123,23 +106,7 @@ pub(super) struct Network {
 impl Performance {
     /// The first key that is given and not implemented, with its line.
     pub(super) fn not_yet(&self) -> Option<(&'static str, u64)> {
-        let keys: [(&'static str, &NotYet); 11] = [
-            (
-                "performance.connection_pool.min_idle",
-                &self.connection_pool.min_idle,
-            ),
-            (
-                "performance.connection_pool.max_idle",
-                &self.connection_pool.max_idle,
-            ),
-            (
-                "performance.connection_pool.max_active",
-                &self.connection_pool.max_active,
-            ),
-            (
-                "performance.connection_pool.idle_timeout",
-                &self.connection_pool.idle_timeout,
-            ),
+        let keys: [(&'static str, &NotYet); 4] = [
             (
                 "performance.cache.metadata_cache_size",
                 &self.cache.metadata_cache_size,
@@ -149,12 +116,6 @@ impl Performance {
                 &self.cache.component_cache_size,
             ),
             ("performance.cache.ttl", &self.cache.ttl),
-            ("performance.batching.enabled", &self.batching.enabled),
-            ("performance.batching.batch_size", &self.batching.batch_size),
-            (
-                "performance.batching.batch_timeout",
-                &self.batching.batch_timeout,
-            ),
             ("performance.memory.gc_interval", &self.memory.gc_interval),
         ];
         keys.into_iter()

@@ -131,6 +131,9 @@ limits_document! {
     task_deadline: time in 1, 30 * DAY;
     task_ttl: time in 1_000, 365 * DAY;
     task_ttl_max: time in 1_000, 365 * DAY;
+    upstream_entry_count_max: count in 1, 1_000_000;
+    upstream_child_count_max: count in 1, 100_000;
+    upstream_start_deadline: time in 0, DAY;
 }
 
 /// The most that `ask_count_max` may be: the calls that questions hold are at most half as many as may be at work.

@@ -80,16 +80,9 @@ fn performance_keys_that_are_implemented_set_their_limits() {
 #[test]
 fn performance_keys_that_are_not_implemented_are_refused_and_not_ignored() {
     for (block, key, value) in [
-        ("connection_pool", "min_idle", "10"),
-        ("connection_pool", "max_idle", "50"),
-        ("connection_pool", "max_active", "200"),
-        ("connection_pool", "idle_timeout", "300s"),
         ("cache", "metadata_cache_size", "1000"),
         ("cache", "component_cache_size", "100"),
         ("cache", "ttl", "60s"),
-        ("batching", "enabled", "true"),
-        ("batching", "batch_size", "10"),
-        ("batching", "batch_timeout", "10ms"),
         ("memory", "gc_interval", "60s"),
     ] {
         let text = refused(&format!("performance:\n  {block}:\n    {key}: {value}\n"));

@@ -12,19 +12,20 @@ use super::upstreams_document::*;
 use super::{Overrides, Parsed};
 use crate::error::Problem;
 use crate::limits::TOOL_NAME_BYTES_MAX;
+use crate::mcp::ShortName;
 use crate::policy::Strategy;
-use crate::upstream::http::{Endpoint, Url};
+use crate::upstream::http::{Endpoint, PoolRules, Url};
 use crate::upstream::naming::{Glob, NameRules, Prefix, SEPARATOR};
 use crate::upstream::settings::{
-    Command, EraChoice, FailMode, HeaderValue, Replica, Sharing, Transport, Upstream,
+    Batching, Command, EraChoice, FailMode, HeaderValue, Replica, Sharing, Transport, Upstream,
 };
 use crate::upstream::stdio::ResourceLimits;
 use crate::upstream::tls::TlsOptions;
 use flag::read_flag;
-use rules::{breaker, health, outlier, pool, retry, timeouts};
+use rules::{batching, breaker, health, outlier, pool, retry, timeouts};
 
 /// Bytes of an upstream's name: with the separator it leaves room for a tool's.
-const NAME_BYTES_MAX: usize = 32;
+const NAME_BYTES_MAX: usize = ShortName::BYTES_MAX;
 /// Replicas of one upstream.
 const REPLICA_COUNT_MAX: usize = 64;
 
@@ -43,12 +44,22 @@ impl Parsed<'_> {
     /// Every upstream, in order of name. One of the command line replaces one of the file.
     pub(super) fn upstreams(&self, overrides: &Overrides) -> Result<Vec<Upstream>, Problem> {
         let mut upstreams = BTreeMap::new();
+        let performance = &self.document.performance;
+        let for_all = |refused: Refused| {
+            let key = format!("performance.{}", refused.key);
+            self.refused("", Refused { key, ..refused })
+        };
+        let pool_for_all =
+            pool(&performance.connection_pool, PoolRules::default()).map_err(for_all)?;
+        let batching = batching(&performance.batching).map_err(for_all)?;
         for (name, document) in self.document.upstreams.iter().flatten() {
             let line = Some(document.referenced.line());
             let reader = Reader {
                 parsed: self,
                 name,
                 line,
+                pool: pool_for_all,
+                batching,
             };
             let upstream = reader
                 .upstream(&document.value)
@@ -56,7 +67,11 @@ impl Parsed<'_> {
             upstreams.insert(name.clone(), upstream);
         }
         for flag in &overrides.upstreams {
-            let upstream = read_flag(flag).map_err(|refused| self.refused("", refused))?;
+            let upstream = Upstream {
+                pool: pool_for_all,
+                batching,
+                ..read_flag(flag).map_err(|refused| self.refused("", refused))?
+            };
             upstreams.insert(upstream.name.clone(), upstream);
         }
         let names: BTreeSet<&String> = upstreams.keys().collect();
@@ -106,6 +121,9 @@ struct Reader<'r> {
     name: &'r str,
     /// Where the upstream begins.
     line: Option<u64>,
+    /// What `performance:` says for all.
+    pool: PoolRules,
+    batching: Batching,
 }
 
 impl Reader<'_> {
@@ -136,7 +154,8 @@ impl Reader<'_> {
             outlier: outlier(&document.outlier)?,
             retry: retry(&document.retry)?,
             timeouts: timeouts(&document.timeouts)?,
-            pool: pool(&document.connection_pool)?,
+            pool: pool(&document.connection_pool, self.pool)?,
+            batching: self.batching,
             names: self.names(document)?,
             fail: match document.fail {
                 None | Some(FailName::Open) => FailMode::Open,

@@ -183,3 +183,12 @@ pub(super) struct PoolDocument {
     pub(super) max_active: Option<Spanned<usize>>,
     pub(super) idle_timeout: Option<Spanned<Span>>,
 }
+
+/// `performance.batching:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BatchingDocument {
+    pub(super) enabled: Option<bool>,
+    pub(super) batch_size: Option<Spanned<usize>>,
+    pub(super) batch_timeout: Option<Spanned<Span>>,
+}

@@ -170,3 +170,16 @@ fn what_is_not_there_any_longer_and_what_is_not_taken_have_their_codes() {
         assert!(!error["message"].as_str().unwrap().is_empty(), "{reason:?}");
     }
 }
+
+#[test]
+fn a_list_without_all_of_its_upstreams_names_the_one_that_is_missing() {
+    let upstream = ShortName::new("files");
+    let (status, error) = written(Reason::ListIncomplete { upstream });
+    assert_eq!((status, &error["code"]), (200, &serde_json::json!(-32603)));
+    let message = error["message"].as_str().unwrap();
+    for part in ["upstream files", "upstreams.files.fail", "try again later"] {
+        assert!(message.contains(part), "{part} is missing in {message}");
+    }
+    let long = "é".repeat(20);
+    assert_eq!(ShortName::new(&long).as_str(), "é".repeat(16), "cut");
+}

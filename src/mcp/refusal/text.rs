@@ -74,6 +74,12 @@ impl fmt::Display for Reason<'_> {
                 f,
                 "the message is longer than {limit}, which is {value} bytes; send less, or have the operator raise it"
             ),
+            Self::ListIncomplete { upstream } => write!(
+                f,
+                "the list is not served without upstream {}, which is down (upstreams.{}.fail is closed); try again later, or have the operator look at it",
+                upstream.as_str(),
+                upstream.as_str()
+            ),
             Self::Internal => f.write_str("internal error"),
             other => other.fmt_headers(f),
         }

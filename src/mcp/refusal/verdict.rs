@@ -74,6 +74,7 @@ impl<'b> Reason<'b> {
             Self::UnknownSession => (404, code::INVALID_REQUEST),
             Self::StreamTaken => (409, code::INVALID_REQUEST),
             Self::Overloaded { .. } => (503, code::OVERLOADED),
+            Self::ListIncomplete { .. } => (200, code::INTERNAL_ERROR),
             Self::TooLong { .. } => (413, code::INVALID_REQUEST),
             Self::Internal => (500, code::INTERNAL_ERROR),
         }

@@ -7,6 +7,7 @@ mod caller;
 mod calls;
 mod dispatcher;
 mod ending;
+mod forward;
 mod questions;
 mod ready;
 mod retry;
@@ -16,15 +17,17 @@ mod work;
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Completer, Target, ToolRef};
+use crate::catalog::{Catalog, Completer, Owner, Target};
 use crate::component::{CompletionRef, Component, Job};
+use crate::mcp::headers::param_fields;
 use crate::mcp::route::{ListenFilter, Members, Reference, Retry, TaskRequest};
-use crate::mcp::{Invocation, List, Operation, Reason, StateFault};
+use crate::mcp::{Invocation, List, Operation, Reason, ShortName, StateFault};
 use crate::wire::json::{Reader, Str};
 
 pub(super) use calls::{Away, Origin};
 pub(super) use dispatcher::{Alone, Asker, Conversation, Dispatcher, Made};
 pub(super) use ending::{Ending, write_ending};
+use forward::Forward;
 pub(super) use questions::{answer_question, refuse_questions};
 use ready::Ready;
 pub(super) use tasks::shown;
@@ -49,11 +52,17 @@ pub(super) enum Plan<'c, 'b> {
     Unsubscribe(Str<'b>),
     /// A stream of notifications.
     Listen(ListenFilter<'b>),
+    /// An upstream's.
+    Upstream(Forward<'b>),
+    /// The same, and if it succeeds, the session follows the resource.
+    FollowUpstream(Forward<'b>),
+    /// The same, and the session follows the resource no longer.
+    UnfollowUpstream(Forward<'b>),
 }
 
 /// A plain function to call.
 pub(super) struct Function<'c, 'b> {
-    pub(super) tool: &'c ToolRef,
+    pub(super) component: &'c Arc<Component>,
     pub(super) tool_index: usize,
     pub(super) name: Str<'b>,
     pub(super) arguments: Option<&'b [u8]>,
@@ -73,7 +82,7 @@ pub(super) struct Work<'b> {
 
 /// A call that is a task from its start.
 pub(super) struct Task<'c, 'b> {
-    pub(super) tool: &'c ToolRef,
+    pub(super) component: &'c Arc<Component>,
     pub(super) name: Str<'b>,
     pub(super) arguments: Option<&'b [u8]>,
     pub(super) retry: Option<Retry<'b>>,
@@ -114,14 +123,25 @@ pub(super) fn plan<'c, 'b>(
         Operation::ListPrompts { cursor } => desk.list(List::Prompts, cursor),
         Operation::ReadResource { uri, retry } => {
             let job = |uri| Job::ReadResource { uri };
-            desk.at_resource(uri, retry, job).map(Plan::Work)
+            Ok(match desk.at_resource(uri, retry, job)? {
+                Found::Here(work) => Plan::Work(work),
+                Found::There(forward) => Plan::Upstream(forward),
+            })
         }
         Operation::Subscribe { uri } => {
             let job = |uri| Job::Subscribe { uri };
-            desk.at_resource(uri, None, job).map(Plan::Subscribe)
+            Ok(match desk.at_resource(uri, None, job)? {
+                Found::Here(work) => Plan::Subscribe(work),
+                Found::There(forward) => Plan::FollowUpstream(forward),
+            })
         }
         Operation::Unsubscribe { uri } => match desk.offers(List::Resources) {
-            true => Ok(Plan::Unsubscribe(uri)),
+            true => Ok(match desk.catalog.resource(&uri.to_cow()) {
+                Some(Owner::Upstream(remote)) => {
+                    Plan::UnfollowUpstream(Forward::new(remote, uri.to_cow(), uri))
+                }
+                _ => Plan::Unsubscribe(uri),
+            }),
             false => Err(desk.not_offered()),
         },
         Operation::GetPrompt {
@@ -142,6 +162,14 @@ pub(super) fn plan<'c, 'b>(
         | Operation::UpdateTask { .. }
         | Operation::CancelTask { .. } => Ok(Plan::OnTask),
     }
+}
+
+/// Who has a resource.
+enum Found<'b> {
+    /// A component.
+    Here(Work<'b>),
+    /// An upstream.
+    There(Forward<'b>),
 }
 
 struct Desk<'c, 'i, 'b> {
@@ -175,6 +203,19 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
             None => self.catalog.tool(&name.to_cow()),
         };
         let tool = found.ok_or(Reason::UnknownTool { name })?;
+        if let Target::Upstream {
+            remote,
+            name: theirs,
+        } = &tool.target
+        {
+            let mirrored = param_fields(&tool.header_bindings, arguments.unwrap_or(b"{}"));
+            return Ok(Plan::Upstream(Forward {
+                is_repeatable: tool.is_repeatable,
+                mirrored,
+                ..Forward::new(remote, theirs.clone(), name)
+            }));
+        }
+        let component = tool.component().ok_or(Reason::Internal)?;
         let how = how(
             tool.task_support,
             name,
@@ -184,42 +225,50 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         )?;
         if let How::AsTask { ttl_ms } = how {
             return Ok(Plan::Task(Task {
-                tool,
+                component,
                 name,
                 arguments,
                 retry,
                 ttl_ms,
             }));
         }
-        match tool.target {
+        match &tool.target {
             // What never asks never left a state.
-            Target::Function(_)
-                if !tool.component.is_host_aware()
+            Target::Function { .. }
+                if !component.is_host_aware()
                     && retry.is_some_and(|retry| retry.request_state.is_some()) =>
             {
                 Err(Reason::State {
                     fault: StateFault::OtherRequest,
                 })
             }
-            Target::Function(tool_index) if !tool.component.is_host_aware() => {
+            Target::Function { index, .. } if !component.is_host_aware() => {
                 Ok(Plan::Function(Function {
-                    tool,
-                    tool_index,
+                    component,
+                    tool_index: *index,
                     name,
                     arguments,
                 }))
             }
-            _ => Ok(Plan::Work(Work {
-                component: Arc::clone(&tool.component),
-                job: tool.job(arguments.unwrap_or_default().to_vec()),
-                target: name,
-                retry,
-                deferred: (how == How::Deferred).then_some(arguments.unwrap_or(b"{}")),
-            })),
+            _ => {
+                let job = tool.job(arguments.unwrap_or_default().to_vec());
+                let (component, job) = job.ok_or(Reason::Internal)?;
+                Ok(Plan::Work(Work {
+                    component: Arc::clone(component),
+                    job,
+                    target: name,
+                    retry,
+                    deferred: (how == How::Deferred).then_some(arguments.unwrap_or(b"{}")),
+                }))
+            }
         }
     }
 
     fn list(&self, list: List, cursor: Option<Str<'b>>) -> Result<Plan<'c, 'b>, Reason<'b>> {
+        if let Some(upstream) = self.catalog.refused(list) {
+            let upstream = ShortName::new(upstream);
+            return Err(Reason::ListIncomplete { upstream });
+        }
         if !self.offers(list) {
             return Err(self.not_offered());
         }
@@ -231,22 +280,25 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         uri: Str<'b>,
         retry: Option<Retry<'b>>,
         job: impl FnOnce(Box<str>) -> Job,
-    ) -> Result<Work<'b>, Reason<'b>> {
+    ) -> Result<Found<'b>, Reason<'b>> {
         if !self.offers(List::Resources) {
             return Err(self.not_offered());
         }
         let address = uri.to_cow();
-        let component = self.catalog.resource(&address);
-        let component = component.ok_or(Reason::UnknownResource {
+        let owner = self.catalog.resource(&address);
+        let owner = owner.ok_or(Reason::UnknownResource {
             uri,
             era: self.invocation.era(),
         })?;
-        Ok(Work {
-            component: Arc::clone(component),
-            job: job(address.into()),
-            target: uri,
-            retry,
-            deferred: None,
+        Ok(match owner {
+            Owner::Upstream(remote) => Found::There(Forward::new(remote, address, uri)),
+            Owner::Component(component) => Found::Here(Work {
+                component: Arc::clone(component),
+                job: job(address.into()),
+                target: uri,
+                retry,
+                deferred: None,
+            }),
         })
     }
 
@@ -261,8 +313,18 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         }
         let prompt = self.catalog.prompt(&name.to_cow());
         let prompt = prompt.ok_or(Reason::UnknownPrompt { name })?;
+        let component = match &prompt.owner {
+            Owner::Component(component) => component,
+            Owner::Upstream(remote) => {
+                return Ok(Plan::Upstream(Forward::new(
+                    remote,
+                    prompt.name.clone(),
+                    name,
+                )));
+            }
+        };
         Ok(Plan::Work(Work {
-            component: Arc::clone(&prompt.component),
+            component: Arc::clone(component),
             job: Job::GetPrompt {
                 name: prompt.name.clone(),
                 arguments: pairs(arguments),
@@ -299,6 +361,10 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         }
         match self.catalog.completer(&of).ok_or(unknown)? {
             Completer::Nobody => Ok(Plan::Ready(Ready::NoSuggestions)),
+            Completer::Upstream(remote, of) => {
+                let (CompletionRef::Prompt(theirs) | CompletionRef::Template(theirs)) = of;
+                Ok(Plan::Upstream(Forward::new(remote, theirs, target)))
+            }
             Completer::Component(component, of) => Ok(Plan::Work(Work {
                 component: Arc::clone(component),
                 job: Job::Complete {

@@ -43,7 +43,7 @@ impl<P> Desk<'_, P> {
         let era = invocation.era();
         let mark = out.len();
         reply::result_open(out, &invocation.id, era);
-        let component = &function.tool.component;
+        let component = function.component;
         let (tool_index, arguments) = (function.tool_index, function.arguments);
         match self
             .pool

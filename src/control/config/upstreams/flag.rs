@@ -3,15 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::super::upstreams_document::UpstreamDocument;
-use super::rules::{breaker, health};
 use super::{Read, Refused, check_name};
-use crate::policy::{BudgetRules, OutlierRules, Strategy};
-use crate::upstream::http::{PoolRules, Url};
-use crate::upstream::naming::NameRules;
-use crate::upstream::settings::{
-    Command, EraChoice, FailMode, Replica, Sharing, Timeouts, Transport, Upstream,
-};
+use crate::upstream::http::Url;
+use crate::upstream::settings::{Command, Replica, Transport, Upstream};
 use crate::upstream::stdio::ResourceLimits;
 use crate::upstream::tls::TlsOptions;
 
@@ -62,23 +56,7 @@ pub(super) fn read_flag(flag: &str) -> Read<Upstream> {
             }
         }
     };
-    let document = UpstreamDocument::default();
-    Ok(Upstream {
-        name: name.to_owned(),
-        transport,
-        era: EraChoice::Auto,
-        balance: Strategy::default(),
-        breaker: breaker(&document.breaker)?,
-        health: health(&document.health)?,
-        outlier: OutlierRules::default(),
-        retry: BudgetRules::default(),
-        timeouts: Timeouts::default(),
-        pool: PoolRules::default(),
-        names: NameRules::default(),
-        fail: FailMode::default(),
-        sharing: Sharing::default(),
-        fallback: None,
-    })
+    Ok(Upstream::new(name, transport))
 }
 
 /// Takes a command apart at its spaces, but not within quotes; nothing is expanded.

@@ -9,7 +9,7 @@ use super::super::values::{Span, show_span};
 use super::{Read, at};
 use crate::policy::{BreakerRules, BudgetRules, HealthRules, OutlierRules};
 use crate::upstream::http::{PoolRules, Url};
-use crate::upstream::settings::{HealthCheck, Probe, Timeouts};
+use crate::upstream::settings::{Batching, HealthCheck, Probe, Timeouts};
 
 /// A number within its bounds, or the default.
 fn number<T: Copy + PartialOrd + std::fmt::Display>(
@@ -155,8 +155,8 @@ pub(super) fn timeouts(document: &TimeoutsDocument) -> Read<Timeouts> {
     })
 }
 
-pub(super) fn pool(document: &PoolDocument) -> Read<PoolRules> {
-    let defaults = PoolRules::default();
+/// The connections of an upstream; what is not said is as `defaults` has it.
+pub(super) fn pool(document: &PoolDocument, defaults: PoolRules) -> Read<PoolRules> {
     let rules = PoolRules {
         min_idle: number(
             "connection_pool.min_idle",
@@ -208,9 +208,37 @@ pub(super) fn pool(document: &PoolDocument) -> Read<PoolRules> {
         }
     }
     // Only what was given can be wrong: a default gives way.
+    let max_idle = rules.max_idle.min(rules.max_active);
     Ok(PoolRules {
-        min_idle: rules.min_idle.min(rules.max_idle),
-        max_idle: rules.max_idle.min(rules.max_active),
+        min_idle: rules.min_idle.min(max_idle),
+        max_idle,
         ..rules
+    })
+}
+
+/// How many requests leave at once.
+pub(super) fn batching(document: &BatchingDocument) -> Read<Batching> {
+    let defaults = Batching::default();
+    if let Some(timeout) = &document.batch_timeout
+        && timeout.value.0 > Duration::ZERO
+    {
+        let shown = show_span(timeout.value.0);
+        let rule = "must be 0s: to wait for others would delay a request while its upstream is idle; what is ready together leaves together anyway";
+        return Err(at(
+            timeout,
+            "batching.batch_timeout",
+            &shown,
+            rule,
+            "remove it",
+        ));
+    }
+    Ok(Batching {
+        enabled: document.enabled.unwrap_or(defaults.enabled),
+        size_max: number(
+            "batching.batch_size",
+            &document.batch_size,
+            defaults.size_max,
+            1..=10_000,
+        )?,
     })
 }

@@ -334,3 +334,65 @@ fn secrets_are_not_shown() {
     let found = parse(text, &[]).unwrap();
     assert!(!format!("{found:?}").contains("hush"));
 }
+
+#[test]
+fn what_is_said_for_all_upstreams_holds_where_one_says_nothing_else() {
+    let text = "
+performance:
+  connection_pool: {min_idle: 2, max_idle: 3, max_active: 4, idle_timeout: 5s}
+  batching: {enabled: false, batch_size: 7, batch_timeout: 0s}
+upstreams:
+  own:
+    url: http://127.0.0.1:1/mcp
+    connection_pool: {max_idle: 1}
+  plain:
+    url: http://127.0.0.1:2/mcp
+";
+    let found = parse(text, &["typed=http://127.0.0.1:3/mcp"]).unwrap();
+    let said = PoolRules {
+        min_idle: 2,
+        max_idle: 3,
+        max_active: 4,
+        idle_timeout_ms: 5_000,
+    };
+    let own = PoolRules {
+        min_idle: 1,
+        max_idle: 1,
+        ..said
+    };
+    let pools: Vec<PoolRules> = found.iter().map(|upstream| upstream.pool).collect();
+    assert_eq!(pools, [own, said, said]);
+    let batching = Batching {
+        enabled: false,
+        size_max: 7,
+    };
+    assert!(found.iter().all(|upstream| upstream.batching == batching));
+    let default = parse("", &["typed=http://127.0.0.1:3/mcp"]).unwrap();
+    assert!(default[0].batching.enabled, "it costs no time");
+    assert_eq!(default[0].pool, PoolRules::default());
+}
+
+#[test]
+fn what_is_said_for_all_upstreams_is_checked() {
+    for (text, expected) in [
+        (
+            "performance:\n  batching: {batch_timeout: 10ms}\n",
+            "line 2: performance.batching.batch_timeout: 10ms: must be 0s",
+        ),
+        (
+            "performance:\n  batching: {batch_size: 0}\n",
+            "performance.batching.batch_size",
+        ),
+        (
+            "performance:\n  connection_pool: {max_active: 0}\n",
+            "performance.connection_pool.max_active",
+        ),
+        (
+            "performance:\n  connection_pool: {min_idle: 9, max_idle: 8}\n",
+            "must not be above max_idle",
+        ),
+    ] {
+        let said = parse(text, &[]).unwrap_err();
+        assert!(said.contains(expected), "{said}");
+    }
+}
