@@ -114,6 +114,7 @@ fn settings(name: &str, url: &Url, pool: PoolRules) -> Upstream {
         retry: BudgetRules::default(),
         timeouts: Timeouts::default(),
         pool,
+        batching: crate::upstream::settings::Batching::default(),
         names: NameRules::default(),
         fail: FailMode::Open,
         sharing: Sharing::Shared,
