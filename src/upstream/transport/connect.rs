@@ -167,6 +167,7 @@ impl Transport {
         now_ms: u64,
     ) {
         let is_final = matches!(broken, Broken::Tls(_) | Broken::Client(_));
+        let is_certificate = matches!(&broken, Broken::Tls(error) if error.is_certificate());
         self.stats.connect_failures += 1;
         let Some(Entry::Http(mut connection)) = self.sockets.remove(&socket) else {
             return;
@@ -182,7 +183,11 @@ impl Transport {
             self.close(ring, socket);
         }
         if is_final {
-            let why = connection.attempt.to_string();
+            let mut why = connection.attempt.to_string();
+            if is_certificate {
+                let name = self.origins[connection.origin].remote.name();
+                why = format!("{why}; upstreams.{name}.tls.ca names the roots to trust");
+            }
             self.give_up(connection, Failed::Connection, &why, now_ms);
         } else {
             self.attempt(ring, connection, now_ms);
@@ -220,11 +225,8 @@ impl Transport {
         let Some(Entry::Http(connection)) = self.sockets.get_mut(&socket) else {
             return;
         };
-        match connection.pump(ring, socket, &self.options.buffers) {
-            Ok(bytes) => self.stats.bytes_sent += bytes as u64,
-            // There is no memory now; the next turn of this connection tries again, or its deadline ends it.
-            Err(broken) => tracing::debug!(%broken, "nothing can be sent now"),
-        }
+        let bytes = connection.pump(ring, socket, &self.options.buffers);
+        self.stats.bytes_sent += bytes as u64;
     }
 
     /// Gives up a connection, wherever it stands.
@@ -268,8 +270,8 @@ impl Transport {
         let mut is_parting = false;
         if let Some(tls) = connection.tls.as_mut().filter(|_| is_done) {
             tls.close();
-            let sent = connection.pump(ring, socket, &self.options.buffers);
-            is_parting = sent.is_ok() && connection.is_sending;
+            connection.pump(ring, socket, &self.options.buffers);
+            is_parting = connection.is_sending;
         }
         if is_parting {
             self.sockets.insert(socket, parting(now_ms));

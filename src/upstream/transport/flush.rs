@@ -9,6 +9,9 @@ use crate::policy::Reached;
 use crate::ring::{Ring, SocketKey};
 use crate::upstream::settings::Timeouts;
 
+/// Capacity kept of the room for plain text: what was held back may need much more for once.
+const SCRATCH_BYTES_KEPT: usize = 64 << 10;
+
 /// What is to be done with a socket whose time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overdue {
@@ -62,6 +65,7 @@ impl Transport {
         ring.receive(socket);
         if !held.is_empty() {
             let outcome = connection.take(&held, &mut self.scratch, now_ms, sink);
+            self.scratch.shrink_to(SCRATCH_BYTES_KEPT);
             self.settle(ring, socket, outcome, now_ms, sink);
         }
         if let Some(end) = held_end {

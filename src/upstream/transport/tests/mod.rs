@@ -1,11 +1,13 @@
 //! A thread with upstreams that a test plays, byte by byte.
 
+mod allocations;
 mod backpressure;
 mod faults;
 mod http;
 mod pool;
 mod streams;
 mod times;
+mod tls;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
