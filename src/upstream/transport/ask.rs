@@ -134,7 +134,7 @@ impl Transport {
             if self.waiting_count == 0 {
                 return;
             }
-            while !self.origins[index].waiting.is_empty() {
+            while !self.is_cramped && !self.origins[index].waiting.is_empty() {
                 let checkout = self.origins[index].pool.checkout(now_ms);
                 if checkout == Checkout::Full {
                     break;

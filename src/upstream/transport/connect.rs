@@ -56,6 +56,9 @@ impl Transport {
                 Err(error) => {
                     self.stats.connect_failures += 1;
                     if error.kind() == ErrorKind::QuotaExceeded {
+                        if connection.purpose == Purpose::Pooled && self.make_room(ring, now_ms) {
+                            return self.wait_again(connection);
+                        }
                         return self.give_up(connection, Failed::Refused, &error, now_ms);
                     }
                     connection.attempt.refused_here(&error);
@@ -69,6 +72,37 @@ impl Transport {
         }
         let why = connection.attempt.to_string();
         self.give_up(connection, Failed::Connection, &why, now_ms);
+    }
+
+    /// The ring has no room: closes a connection that waits for nothing, of whatever place. Whether there will be room.
+    fn make_room(&mut self, ring: &mut impl Ring, now_ms: u64) -> bool {
+        let is_coming = |entry: &Entry| matches!(entry, Entry::Parting { .. } | Entry::Closing);
+        if self.sockets.values().any(is_coming) {
+            return true;
+        }
+        let most = self
+            .origins
+            .iter_mut()
+            .max_by_key(|origin| origin.pool.idle_count());
+        // At the end of all time the oldest has expired, too.
+        let Some(idle) = most.and_then(|origin| origin.pool.expired(u64::MAX)) else {
+            return false;
+        };
+        self.part(ring, idle, now_ms);
+        true
+    }
+
+    /// Puts the exchange of a connection for which there is no room yet in front of those that wait.
+    fn wait_again(&mut self, mut connection: Box<Connection>) {
+        self.is_cramped = true;
+        let index = connection.origin;
+        self.origins[index].pool.lost();
+        if let Some(exchange) = connection.exchange.take() {
+            let key = exchange.request.key;
+            self.exchanges.insert(key, Whereabouts::Waiting(index));
+            self.origins[index].waiting.push_front(exchange);
+            self.waiting_count += 1;
+        }
     }
 
     /// A connection that has no socket will never have one.

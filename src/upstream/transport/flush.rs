@@ -26,6 +26,7 @@ enum Overdue {
 impl Transport {
     /// The end of a turn: puts what waits on connections, sends what is queued with one write each, tells what was held back.
     pub fn flush(&mut self, ring: &mut impl Ring, now_ms: u64, sink: &mut Sink<'_>) {
+        self.is_cramped = false;
         self.place_waiting(ring, now_ms);
         while !self.due.is_empty() {
             let mut due = std::mem::take(&mut self.due);

@@ -5,6 +5,7 @@ mod backpressure;
 mod faults;
 mod http;
 mod pool;
+mod real;
 mod streams;
 mod times;
 mod tls;
