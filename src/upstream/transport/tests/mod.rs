@@ -1,11 +1,14 @@
 //! A thread with upstreams that a test plays, byte by byte.
 
+mod allocations;
 mod backpressure;
 mod faults;
 mod http;
 mod pool;
+mod real;
 mod streams;
 mod times;
+mod tls;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
