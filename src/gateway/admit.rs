@@ -177,7 +177,6 @@ impl Gateway {
         };
         let spoken = self.spoken_on(link);
         let is_initialize = matches!(pending.purpose, Purpose::Initialize);
-        let exchange = pending.exchange;
         // Of a modern upstream over HTTP, the end of the connection says it.
         let says = spoken != Some(Spoken::Modern) || self.is_child(link);
         if says && !is_initialize {
@@ -189,6 +188,10 @@ impl Gateway {
             );
             self.send_message(link, message);
         }
+        let exchange = self
+            .pending
+            .get_mut(slot)
+            .and_then(|pending| pending.exchange.take());
         if let Some(exchange) = exchange {
             self.abandon(exchange);
         }

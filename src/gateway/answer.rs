@@ -15,7 +15,7 @@ const ROUNDS_MAX: u32 = 16;
 
 impl Gateway {
     /// The answer to a request has come.
-    pub(super) fn answer(&mut self, slot: u64, id: &IdText, envelope: &Envelope<'_>) {
+    pub(super) fn answer(&mut self, slot: u64, envelope: &Envelope<'_>) {
         let Some(pending) = self.pending.get_mut(slot) else {
             return;
         };
@@ -23,7 +23,7 @@ impl Gateway {
         pending.number = None;
         let (remote, link) = (pending.remote, pending.link);
         match pending.purpose {
-            Purpose::Caller(_) => self.answer_client(slot, id, envelope),
+            Purpose::Caller(_) => self.answer_client(slot, envelope),
             Purpose::Discover => self.discovered(slot, Some(envelope)),
             Purpose::Initialize => self.initialized(slot, envelope),
             Purpose::List(list) => self.listed(slot, list, envelope),
@@ -44,7 +44,7 @@ impl Gateway {
         }
     }
 
-    fn answer_client(&mut self, slot: u64, id: &IdText, envelope: &Envelope<'_>) {
+    fn answer_client(&mut self, slot: u64, envelope: &Envelope<'_>) {
         let Some(pending) = self.pending.get(slot) else {
             return;
         };
@@ -81,7 +81,7 @@ impl Gateway {
         }
         let name = self.routes[pending.remote].remote.name();
         let done = pending.call().map(|call| {
-            let done = translated(call, id, envelope, is_modern, &self.task_ids, name);
+            let done = translated(call, &pending.id, envelope, is_modern, &self.task_ids, name);
             (call.caller, done)
         });
         if let Some((caller, done)) = done {
@@ -101,8 +101,7 @@ impl Gateway {
         if let Some(hold) = &mut pending.hold {
             hold.until_ms = None;
         }
-        let id = pending.id.clone();
-        self.answer_client(slot, &id, &envelope);
+        self.answer_client(slot, &envelope);
     }
 
     /// A modern upstream asks a legacy client something before it answers.

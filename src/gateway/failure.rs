@@ -201,26 +201,35 @@ impl Gateway {
         }
         if is_call {
             self.routes[remote].numbers.failures += 1;
-            if let Some(pending) = self.pending.get(slot) {
-                self.actions.extend(refusal(
-                    pending,
-                    self.routes[remote].remote.name(),
-                    &failure,
-                ));
-            }
-            self.withdraw_if_open(slot, &failure);
-            self.end(slot, None);
+            self.refuse_call(slot, &failure);
         } else {
             self.end(slot, None);
             self.feed_failed(remote, &failure);
         }
     }
 
-    /// A call that waits in vain is taken back from an upstream that may still work at it.
-    fn withdraw_if_open(&mut self, slot: u64, failure: &Failure) {
+    /// Tells a client why its call has no answer.
+    fn refuse_call(&mut self, slot: u64, failure: &Failure) {
+        let Some(pending) = self.pending.get_mut(slot) else {
+            return;
+        };
+        let name = self.routes[pending.remote].remote.name();
+        let Some(refusal) = refusal(pending, name, failure) else {
+            return self.end(slot, None);
+        };
+        if let (Action::Done(_, done), Some(hold)) = (&refusal, &mut pending.hold)
+            && hold.until_ms.is_some()
+        {
+            // Its client is not here: it comes back for it.
+            hold.answer = Some(done.body.clone());
+            return;
+        }
+        self.act(refusal);
         if failure.failed == Failed::Deadline {
+            // The upstream may still work at it.
             self.withdraw(slot, "its time is over");
         }
+        self.end(slot, None);
     }
 
     /// Hands a call on to the fallback of its upstream; whether there is one.
@@ -381,14 +390,6 @@ fn refusal(pending: &Pending, upstream: &str, failure: &Failure) -> Option<Actio
     data.push(b'}');
     let mut body = Vec::new();
     reply::error(&mut body, Some(&pending.id), number, &text, Some(&data));
-    // Held, and its client is not here: it is told when it comes back.
-    if pending
-        .hold
-        .as_ref()
-        .is_some_and(|hold| hold.until_ms.is_some())
-    {
-        return None;
-    }
     let done = Done {
         status: 200,
         outcome: failure.outcome,

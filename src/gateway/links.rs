@@ -302,6 +302,10 @@ impl Gateway {
             Some(place) => place,
             None => self.choose_place(slot, link)?,
         };
+        let call_ms = match is_long {
+            true => millis(self.routes[remote].remote.settings.timeouts.head),
+            false => self.pending.get(slot)?.due_ms.saturating_sub(self.now_ms),
+        };
         let found = self.links.get(link)?;
         let current = found.session.current();
         let request = Request {
@@ -318,7 +322,7 @@ impl Gateway {
             },
             body: Vec::new(),
             is_long,
-            call_ms: self.pending.get(slot)?.due_ms.saturating_sub(self.now_ms),
+            call_ms,
         };
         Some(self.exchange(slot, request))
     }

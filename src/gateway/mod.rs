@@ -54,8 +54,8 @@ use crate::upstream::remote::Remote;
 use crate::upstream::task_id::TaskIds;
 use crate::upstream::transport::{ExchangeKey, StreamKey};
 
-pub use hold::home_of_state;
 pub use action::{Action, AskClient};
+pub use hold::home_of_state;
 use link::Link;
 use pending::{Ask, Pending};
 pub use route::Numbers;
@@ -171,7 +171,10 @@ impl Gateway {
                 let calls = self.pending.iter().filter(|(_, pending)| {
                     pending.remote == route.remote.index && pending.caller().is_some()
                 });
-                let links = self.links.iter().filter(|(_, link)| link.remote == route.remote.index);
+                let links = self
+                    .links
+                    .iter()
+                    .filter(|(_, link)| link.remote == route.remote.index);
                 route.numbers(calls.count(), links.count(), self.now_ms)
             })
             .collect()

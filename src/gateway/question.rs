@@ -254,11 +254,16 @@ impl Gateway {
                 return self.answer_with_error(slot, &why);
             }
         }
+        // What is left of its exchange says nothing more.
+        let exchange = pending.exchange.take();
         pending.collecting = Some(Collecting {
             open: asked.questions.len(),
             answers: Vec::new(),
             state: asked.state,
         });
+        if let Some(exchange) = exchange {
+            self.exchanges.remove(&exchange);
+        }
         if asked.questions.is_empty() {
             // It wants nothing but to be asked again.
             return self.send_again(slot);

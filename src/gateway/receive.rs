@@ -124,11 +124,10 @@ impl Gateway {
             return;
         };
         match found.multiplexer.receive(text, number) {
+            // The id is known where the call is.
             Ok(Received::Answer {
-                caller,
-                id,
-                envelope,
-            }) => self.answer(caller, &id, &envelope),
+                caller, envelope, ..
+            }) => self.answer(caller, &envelope),
             Ok(Received::Told {
                 caller,
                 change,
@@ -270,6 +269,14 @@ impl Gateway {
             return;
         };
         let (remote, link, status) = (pending.remote, pending.link, pending.status);
+        if pending
+            .hold
+            .as_ref()
+            .is_some_and(|hold| hold.answer.is_some())
+        {
+            // It has been answered; its client comes back for that.
+            return;
+        }
         match pending.purpose {
             Purpose::Caller(_) | Purpose::List(_) => self.call_failed(slot, failure),
             Purpose::Discover if self.routes[remote].remote.is_stdio() => match failure.failed {

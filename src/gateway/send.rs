@@ -138,6 +138,12 @@ impl Gateway {
             Way::Old { endpoint, .. } => endpoint.clone(),
             _ => None,
         };
+        // One that listens is in a hurry only until its answer begins.
+        let is_long = matches!(pending.purpose, Purpose::Listen);
+        let call_ms = match is_long {
+            true => super::millis(self.routes[found.remote].remote.settings.timeouts.head),
+            false => pending.due_ms.saturating_sub(now_ms),
+        };
         let request = Request {
             key: ExchangeKey(0),
             remote: Arc::clone(&self.routes[found.remote].remote),
@@ -152,8 +158,8 @@ impl Gateway {
                 last_event_id: None,
             },
             body: message,
-            is_long: false,
-            call_ms: pending.due_ms.saturating_sub(now_ms),
+            is_long,
+            call_ms,
         };
         self.exchange(slot, request);
     }

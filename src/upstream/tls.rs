@@ -255,4 +255,4 @@ fn general(error: io::Error) -> TlsError {
 
 #[cfg(test)]
 #[path = "tls/tests.rs"]
-mod tests;
+pub(super) mod tests;

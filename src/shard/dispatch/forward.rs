@@ -15,7 +15,7 @@ use super::dispatcher::{Asker, Conversation, Dispatcher, Made};
 use super::work::{client_info, excerpt};
 
 /// What a request to an upstream takes beside what it brings.
-pub(super) struct Forward<'b> {
+pub(in super::super) struct Forward<'b> {
     pub(super) remote: Arc<Remote>,
     /// What it is about, as the upstream knows it.
     pub(super) theirs: Box<str>,

@@ -85,15 +85,7 @@ pub fn needed_to_ask(method: &str, params: &[u8]) -> Option<ClientCapabilities> 
     let params = Object::read(params);
     let has = |key: &str| params.as_ref().is_some_and(|params| params.has(key));
     Some(match method {
-        ELICIT => {
-            let mode = params
-                .as_ref()
-                .and_then(|params| params.find("mode")?.string());
-            match mode.is_some_and(|mode| mode.eq_str("url")) {
-                true => ClientCapabilities::ELICITATION_URL,
-                false => ClientCapabilities::ELICITATION_FORM,
-            }
-        }
+        ELICIT => modes(params.as_ref()),
         SAMPLE if has("tools") || has("toolChoice") => {
             ClientCapabilities::SAMPLING.with(ClientCapabilities::SAMPLING_TOOLS)
         }
@@ -101,6 +93,20 @@ pub fn needed_to_ask(method: &str, params: &[u8]) -> Option<ClientCapabilities> 
         LIST_ROOTS => ClientCapabilities::ROOTS,
         _ => return None,
     })
+}
+
+/// What the modes of an elicitation need: each that it names, since of two readers each could take another.
+fn modes(params: Option<&Object<'_>>) -> ClientCapabilities {
+    let members = params.map_or(&[][..], Object::members).iter();
+    let needs = members.filter(|member| member.is("mode")).map(|mode| {
+        match mode.string().is_some_and(|mode| mode.eq_str("url")) {
+            true => ClientCapabilities::ELICITATION_URL,
+            false => ClientCapabilities::ELICITATION_FORM,
+        }
+    });
+    needs
+        .reduce(ClientCapabilities::with)
+        .unwrap_or(ClientCapabilities::ELICITATION_FORM)
 }
 
 /// Whether a client that declared this may be asked that.

@@ -6,6 +6,7 @@ use super::connection::{Broken, Connection, HeldEnd, Outcome, Purpose, Stage};
 use super::exchange::Exchange;
 use super::failure::{self, Late};
 use super::origin::Origin;
+use super::request::Unsendable;
 use super::table::{Entry, Transport, Whereabouts};
 use super::{ExchangeKey, Request, Sink, TransportEvent};
 use crate::policy::Failed;
@@ -20,7 +21,7 @@ impl Transport {
     /// Begins an exchange; everything that comes of it, failure too, comes as an event. It leaves at the next
     /// [`Transport::flush`].
     ///
-    /// Shape: a key that is in use is a defect of the caller; the request is refused.
+    /// Shape: a key names one exchange for ever; a second one with it is a defect, and passed over.
     pub fn begin(&mut self, ring: &mut impl Ring, request: Request, now_ms: u64) {
         let key = request.key;
         if self.exchanges.contains_key(&key) {
@@ -133,7 +134,7 @@ impl Transport {
             if self.waiting_count == 0 {
                 return;
             }
-            while !self.origins[index].waiting.is_empty() {
+            while !self.is_cramped && !self.origins[index].waiting.is_empty() {
                 let checkout = self.origins[index].pool.checkout(now_ms);
                 if checkout == Checkout::Full {
                     break;
@@ -160,41 +161,35 @@ impl Transport {
         &mut self,
         ring: &mut impl Ring,
         socket: SocketKey,
-        mut exchange: Exchange,
+        exchange: Exchange,
         now_ms: u64,
     ) {
-        let key = exchange.request.key;
-        let written = exchange.request.write(&self.options.buffers);
+        let (key, is_paused) = (exchange.request.key, exchange.is_paused);
         let Some(Entry::Http(connection)) = self.sockets.get_mut(&socket) else {
             debug_assert!(false, "the pool has only connections that are there");
             return self.fail(key, Failed::Connection, Broken::Ended.to_string());
         };
-        let written = match written {
-            Ok(written) => written,
-            Err(unsendable) => {
-                let why = failure::of(&exchange.request.remote, unsendable);
+        match connection.ask(ring, socket, exchange, &self.options.buffers, now_ms) {
+            Ok(bytes) => {
+                self.stats.requests += 1;
+                self.stats.bytes_sent += bytes as u64;
+                self.exchanges.insert(key, Whereabouts::On(socket));
+                if is_paused {
+                    ring.pause(socket);
+                }
+            }
+            Err(refused) => {
+                let (exchange, unsendable) = *refused;
+                let why = failure::of(&exchange.request.remote, &unsendable);
                 self.fail(key, Failed::Refused, why);
-                return self.rest(ring, socket, now_ms);
+                // The connection is as good as before, unless it is the one to blame.
+                match unsendable {
+                    Unsendable::Tls(_) => self.let_go(ring, socket, now_ms),
+                    Unsendable::Field(_) | Unsendable::Memory(_) => {
+                        self.rest(ring, socket, now_ms);
+                    }
+                }
             }
-        };
-        let is_paused = exchange.is_paused;
-        connection.stage = Stage::Busy;
-        connection.exchange = Some(exchange);
-        self.exchanges.insert(key, Whereabouts::On(socket));
-        self.stats.requests += 1;
-        match connection.ask(ring, socket, written, &self.options.buffers, now_ms) {
-            Ok(bytes) => self.stats.bytes_sent += bytes as u64,
-            Err(broken) => {
-                // Told by the socket's own end, which follows.
-                connection.held_end = Some(HeldEnd::Failed(match broken {
-                    Broken::Socket(error) => error,
-                    _ => crate::ring::SocketError::BrokenPipe,
-                }));
-                self.due.push(socket);
-            }
-        }
-        if is_paused {
-            ring.pause(socket);
         }
     }
 

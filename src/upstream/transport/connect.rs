@@ -56,6 +56,9 @@ impl Transport {
                 Err(error) => {
                     self.stats.connect_failures += 1;
                     if error.kind() == ErrorKind::QuotaExceeded {
+                        if connection.purpose == Purpose::Pooled && self.make_room(ring, now_ms) {
+                            return self.wait_again(connection);
+                        }
                         return self.give_up(connection, Failed::Refused, &error, now_ms);
                     }
                     connection.attempt.refused_here(&error);
@@ -69,6 +72,37 @@ impl Transport {
         }
         let why = connection.attempt.to_string();
         self.give_up(connection, Failed::Connection, &why, now_ms);
+    }
+
+    /// The ring has no room: closes a connection that waits for nothing, of whatever place. Whether there will be room.
+    fn make_room(&mut self, ring: &mut impl Ring, now_ms: u64) -> bool {
+        let is_coming = |entry: &Entry| matches!(entry, Entry::Parting { .. } | Entry::Closing);
+        if self.sockets.values().any(is_coming) {
+            return true;
+        }
+        let most = self
+            .origins
+            .iter_mut()
+            .max_by_key(|origin| origin.pool.idle_count());
+        // At the end of all time the oldest has expired, too.
+        let Some(idle) = most.and_then(|origin| origin.pool.expired(u64::MAX)) else {
+            return false;
+        };
+        self.part(ring, idle, now_ms);
+        true
+    }
+
+    /// Puts the exchange of a connection for which there is no room yet in front of those that wait.
+    fn wait_again(&mut self, mut connection: Box<Connection>) {
+        self.is_cramped = true;
+        let index = connection.origin;
+        self.origins[index].pool.lost();
+        if let Some(exchange) = connection.exchange.take() {
+            let key = exchange.request.key;
+            self.exchanges.insert(key, Whereabouts::Waiting(index));
+            self.origins[index].waiting.push_front(exchange);
+            self.waiting_count += 1;
+        }
     }
 
     /// A connection that has no socket will never have one.
@@ -167,6 +201,7 @@ impl Transport {
         now_ms: u64,
     ) {
         let is_final = matches!(broken, Broken::Tls(_) | Broken::Client(_));
+        let is_certificate = matches!(&broken, Broken::Tls(error) if error.is_certificate());
         self.stats.connect_failures += 1;
         let Some(Entry::Http(mut connection)) = self.sockets.remove(&socket) else {
             return;
@@ -182,7 +217,11 @@ impl Transport {
             self.close(ring, socket);
         }
         if is_final {
-            let why = connection.attempt.to_string();
+            let mut why = connection.attempt.to_string();
+            if is_certificate {
+                let name = self.origins[connection.origin].remote.name();
+                why = format!("{why}; upstreams.{name}.tls.ca names the roots to trust");
+            }
             self.give_up(connection, Failed::Connection, &why, now_ms);
         } else {
             self.attempt(ring, connection, now_ms);
@@ -220,11 +259,8 @@ impl Transport {
         let Some(Entry::Http(connection)) = self.sockets.get_mut(&socket) else {
             return;
         };
-        match connection.pump(ring, socket, &self.options.buffers) {
-            Ok(bytes) => self.stats.bytes_sent += bytes as u64,
-            // There is no memory now; the next turn of this connection tries again, or its deadline ends it.
-            Err(broken) => tracing::debug!(%broken, "nothing can be sent now"),
-        }
+        let bytes = connection.pump(ring, socket, &self.options.buffers);
+        self.stats.bytes_sent += bytes as u64;
     }
 
     /// Gives up a connection, wherever it stands.
@@ -268,8 +304,8 @@ impl Transport {
         let mut is_parting = false;
         if let Some(tls) = connection.tls.as_mut().filter(|_| is_done) {
             tls.close();
-            let sent = connection.pump(ring, socket, &self.options.buffers);
-            is_parting = sent.is_ok() && connection.is_sending;
+            connection.pump(ring, socket, &self.options.buffers);
+            is_parting = connection.is_sending;
         }
         if is_parting {
             self.sockets.insert(socket, parting(now_ms));

@@ -5,11 +5,16 @@ use std::fmt;
 use super::Sink;
 use super::attempt::Attempt;
 use super::exchange::Exchange;
-use super::request::Written;
+use super::request::{Unsendable, Written};
 use crate::mem::{BufferPool, Output, PoolBuffer};
 use crate::ring::{Ring, SocketError, SocketKey};
 use crate::upstream::http::{ClientConnection, ClientError, ClientLimits};
 use crate::upstream::tls::{TlsConnection, TlsError};
+
+/// Plain bytes of one record of TLS.
+const TLS_RECORD_BYTES: usize = 16 << 10;
+/// What a record, and the end of a handshake, take beside that; more is taken if need be.
+const TLS_OVERHEAD_BYTES: usize = 128;
 
 /// How a connection is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,67 +158,69 @@ impl Connection {
             && !self.tls.as_mut().is_some_and(TlsConnection::ended)
     }
 
-    /// Sends the request of its exchange; how many bytes that is on the wire.
+    /// Sends the request of this exchange, which is its own from now on; how many bytes that is on the wire.
+    ///
+    /// Errors: the exchange comes back; nothing was sent.
     pub fn ask<R: Ring>(
         &mut self,
         ring: &mut R,
         socket: SocketKey,
-        written: Written,
+        mut exchange: Exchange,
         buffers: &BufferPool,
         now_ms: u64,
-    ) -> Result<usize, Broken> {
-        (self.asked_ms, self.heard_ms) = (now_ms, now_ms);
-        let Some(exchange) = &mut self.exchange else {
-            return Ok(0);
+    ) -> Result<usize, Box<(Exchange, Unsendable)>> {
+        let written = match exchange.request.write(buffers) {
+            Ok(written) => written,
+            Err(unsendable) => return Err(Box::new((exchange, unsendable))),
         };
-        self.http.begin(exchange.request.verb.method(), now_ms);
-        exchange.is_sent = true;
-        let Some(tls) = &mut self.tls else {
-            let output = written.into_output();
-            let bytes = output.len();
-            self.is_sending = true;
-            ring.send(socket, output);
-            return Ok(bytes);
-        };
-        tls.send(&written.head).map_err(Broken::Tls)?;
-        if !written.body.is_empty() {
-            tls.send(&written.body).map_err(Broken::Tls)?;
+        if let Some(tls) = &mut self.tls {
+            let encrypted = encrypt(tls, &mut self.unsent, &written, buffers);
+            if let Err(unsendable) = encrypted {
+                return Err(Box::new((exchange, unsendable)));
+            }
         }
-        // The plain text's buffer is home before another one is taken.
-        drop(written);
-        self.pump(ring, socket, buffers)
+        (self.asked_ms, self.heard_ms) = (now_ms, now_ms);
+        self.http.begin(exchange.request.verb.method(), now_ms);
+        self.stage = Stage::Busy;
+        exchange.is_sent = true;
+        self.exchange = Some(exchange);
+        if self.tls.is_some() {
+            // The plain text's buffer is home before another one is taken.
+            drop(written);
+            return Ok(self.pump(ring, socket, buffers));
+        }
+        let output = written.into_output();
+        let bytes = output.len();
+        self.is_sending = true;
+        ring.send(socket, output);
+        Ok(bytes)
     }
 
-    /// Takes what TLS has to say, and sends what waits if nothing is being sent; how many bytes that is.
+    /// Takes what TLS has to say, and sends what waits if nothing is being sent; how many bytes that is. Where there is no memory
+    /// for it, it waits for the next time.
     pub fn pump<R: Ring>(
         &mut self,
         ring: &mut R,
         socket: SocketKey,
         buffers: &BufferPool,
-    ) -> Result<usize, Broken> {
+    ) -> usize {
         if let Some(tls) = &mut self.tls
             && tls.wants_output()
+            && let Some(mut out) = self.unsent.take().or_else(|| buffers.take(0).ok())
         {
-            let mut out = match self.unsent.take() {
-                Some(out) => out,
-                None => buffers
-                    .take(0)
-                    .map_err(|_| Broken::Socket(SocketError::OutOfMemory))?,
-            };
-            if tls.take_output(&mut out) || !out.is_empty() {
-                self.unsent = Some(out);
-            }
+            tls.take_output(&mut out);
+            self.unsent = Some(out);
         }
         if self.is_sending {
-            return Ok(0);
+            return 0;
         }
-        let Some(out) = self.unsent.take() else {
-            return Ok(0);
+        let Some(out) = self.unsent.take().filter(|out| !out.is_empty()) else {
+            return 0;
         };
         let bytes = out.len();
         self.is_sending = true;
         ring.send(socket, Output::from(out));
-        Ok(bytes)
+        bytes
     }
 
     /// Takes in what arrived, and tells what it says. Pump afterwards.
@@ -282,4 +289,25 @@ impl Connection {
             Err(error) => Outcome::Broken(Broken::Client(error)),
         }
     }
+}
+
+/// Encrypts a request, with room made for it before.
+fn encrypt(
+    tls: &mut TlsConnection,
+    unsent: &mut Option<PoolBuffer>,
+    written: &Written,
+    buffers: &BufferPool,
+) -> Result<(), Unsendable> {
+    let bytes = written.head.len() + written.body.len();
+    let records = 2 + bytes / TLS_RECORD_BYTES;
+    let room = bytes + records * TLS_OVERHEAD_BYTES;
+    match unsent {
+        Some(out) => out.try_reserve(room).map_err(Unsendable::Memory)?,
+        None => *unsent = Some(buffers.take(room).map_err(Unsendable::Memory)?),
+    }
+    tls.send(&written.head).map_err(Unsendable::Tls)?;
+    if !written.body.is_empty() {
+        tls.send(&written.body).map_err(Unsendable::Tls)?;
+    }
+    Ok(())
 }

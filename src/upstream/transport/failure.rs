@@ -70,7 +70,7 @@ impl Late {
 fn max_active(remote: &Remote, waited: Duration) -> String {
     let (name, count) = (remote.name(), remote.settings.pool.max_active);
     format!(
-        "upstream {name}: no connection became free within {waited:?}; upstreams.{name}.connection_pool.max_active is {count}"
+        "upstream {name}: no connection became free within {waited:?}; upstreams.{name}.connection_pool.max_active is {count} for each thread"
     )
 }
 

@@ -9,6 +9,9 @@ use crate::policy::Reached;
 use crate::ring::{Ring, SocketKey};
 use crate::upstream::settings::Timeouts;
 
+/// Capacity kept of the room for plain text: what was held back may need much more for once.
+const SCRATCH_BYTES_KEPT: usize = 64 << 10;
+
 /// What is to be done with a socket whose time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overdue {
@@ -23,6 +26,7 @@ enum Overdue {
 impl Transport {
     /// The end of a turn: puts what waits on connections, sends what is queued with one write each, tells what was held back.
     pub fn flush(&mut self, ring: &mut impl Ring, now_ms: u64, sink: &mut Sink<'_>) {
+        self.is_cramped = false;
         self.place_waiting(ring, now_ms);
         while !self.due.is_empty() {
             let mut due = std::mem::take(&mut self.due);
@@ -62,6 +66,7 @@ impl Transport {
         ring.receive(socket);
         if !held.is_empty() {
             let outcome = connection.take(&held, &mut self.scratch, now_ms, sink);
+            self.scratch.shrink_to(SCRATCH_BYTES_KEPT);
             self.settle(ring, socket, outcome, now_ms, sink);
         }
         if let Some(end) = held_end {

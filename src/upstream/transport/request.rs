@@ -9,6 +9,7 @@ use crate::mcp::Revision;
 use crate::mem::{BufferPool, Output, PoolBuffer, PoolExhausted};
 use crate::upstream::http::{Endpoint, Facts};
 use crate::upstream::remote::Remote;
+use crate::upstream::tls::TlsError;
 use crate::wire::http1::Method;
 use crate::wire::http1::client::FieldRefused;
 
@@ -72,6 +73,8 @@ pub(super) enum Unsendable {
     Field(FieldRefused),
     /// There is no memory for its head.
     Memory(PoolExhausted),
+    /// The connection takes nothing more.
+    Tls(TlsError),
 }
 
 impl fmt::Display for Unsendable {
@@ -79,6 +82,7 @@ impl fmt::Display for Unsendable {
         match self {
             Self::Field(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
         }
     }
 }

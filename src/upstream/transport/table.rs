@@ -27,6 +27,8 @@ pub struct Transport {
     /// What could not be told where it happened.
     pub(super) failures: Vec<Failure>,
     pub(super) is_draining: bool,
+    /// The ring had no room in this turn; it may have in the next.
+    pub(super) is_cramped: bool,
     /// Room for plain text.
     pub(super) scratch: Vec<u8>,
     /// Room for the keys that a sweep finds.
@@ -72,6 +74,7 @@ impl Transport {
             due: Vec::new(),
             failures: Vec::new(),
             is_draining: false,
+            is_cramped: false,
             scratch: Vec::new(),
             found: Vec::new(),
             stats: TransportStats::default(),

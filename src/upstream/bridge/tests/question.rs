@@ -109,6 +109,17 @@ fn a_client_is_asked_only_what_it_declared() {
         ),
         Err("elicitation.url")
     );
+    for two in [
+        r#"{"mode":"form","mode":"url"}"#,
+        r#"{"mode":"url","mod\u0065":7}"#,
+    ] {
+        for one in [
+            ClientCapabilities::ELICITATION_FORM,
+            ClientCapabilities::ELICITATION_URL,
+        ] {
+            assert!(may_ask(one, ELICIT, two.as_bytes()).is_err(), "{two}");
+        }
+    }
     for method in ["ping", "tools/call", ""] {
         assert_eq!(may_ask(all, method, b"{}"), Err("unknown"));
         assert_eq!(needed_to_ask(method, b"{}"), None);

@@ -237,3 +237,78 @@ fn as_many_connections_as_the_ring_has_room_for_are_made_and_the_rest_is_refused
     }
     thread.is_gone();
 }
+
+#[test]
+fn idle_connections_make_room_for_those_that_are_needed() {
+    let mut thread = Thread::new();
+    let options = crate::ring::RingOptions {
+        connect_count_max: 3,
+        ..crate::ring::RingOptions::default()
+    };
+    thread.ring = SimRing::with_options(1, Faults::none(), options);
+    thread.network = thread.ring.network();
+    let servers = [
+        thread.network.serve(address(80)),
+        thread.network.serve(address(81)),
+    ];
+    let remotes = [
+        remote(0, &[80], PoolRules::default(), None),
+        remote(1, &[81], PoolRules::default(), None),
+    ];
+    for (server, remote) in servers.iter().zip(&remotes) {
+        let keys = remote.index as u64 * 3;
+        (keys..keys + 3).for_each(|key| thread.begin(post(key, remote, "{}")));
+        thread.settle();
+        let peers: Vec<SimClient> = std::iter::from_fn(|| server.accept()).collect();
+        assert_eq!(peers.len(), 3);
+        peers
+            .iter()
+            .for_each(|peer| peer.write(json("1").as_bytes()));
+        assert_eq!(thread.take().len(), 9, "all are answered");
+        assert_eq!(thread.transport.stats().idle, 3);
+    }
+    thread.is_gone();
+}
+
+/// Damages an answer: whatever comes of it, the call ends once and nothing is left.
+fn damaged(answer: &str, at: usize, with: &[u8], piece_bytes: usize) {
+    let mut thread = Thread::new();
+    let server = thread.network.serve(address(80));
+    let remote = remote(0, &[80], PoolRules::default(), None);
+    thread.begin(post(1, &remote, "{}"));
+    thread.settle();
+    let peer = server.accept().unwrap();
+    let mut bytes = answer.as_bytes().to_vec();
+    let at = at % bytes.len();
+    let end = (at + with.len()).min(bytes.len());
+    bytes.splice(at..end, with.iter().copied());
+    for piece in bytes.chunks(piece_bytes) {
+        peer.write(piece);
+        thread.step();
+    }
+    thread.settle();
+    peer.finish();
+    let told = thread.take();
+    assert_eq!(ends(&told).get(&1), Some(&1), "{}", bytes.escape_ascii());
+    thread.is_gone();
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn a_damaged_answer_ends_its_call_once(
+        which in 0usize..3,
+        at in 0usize..500,
+        with in proptest::collection::vec(proptest::num::u8::ANY, 0..8),
+        piece_bytes in 1usize..64,
+    ) {
+        let answers = [
+            json("{\"id\":1}"),
+            format!("{EVENTS}id: 1\ndata: 1\n\ndata: 2\n\n"),
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n\
+             3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n".to_owned(),
+        ];
+        damaged(&answers[which], at, &with, piece_bytes);
+    }
+}

@@ -1,11 +1,14 @@
 //! A thread with upstreams that a test plays, byte by byte.
 
+mod allocations;
 mod backpressure;
 mod faults;
 mod http;
 mod pool;
+mod real;
 mod streams;
 mod times;
+mod tls;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -114,6 +117,7 @@ fn settings(name: &str, url: &Url, pool: PoolRules) -> Upstream {
         retry: BudgetRules::default(),
         timeouts: Timeouts::default(),
         pool,
+        batching: crate::upstream::settings::Batching::default(),
         names: NameRules::default(),
         fail: FailMode::Open,
         sharing: Sharing::Shared,
