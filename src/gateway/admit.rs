@@ -18,6 +18,7 @@ impl Gateway {
             Word::Cancel { caller, .. } => self.cancel(caller),
             Word::Answered { ask, answer } => self.answered(ask.number, answer),
             Word::Child { child, news } => self.child_news(child, news),
+            Word::Follow(follow) => self.begin_follow(*follow),
             Word::Unheard(caller) => self.unheard(caller),
             Word::Changed(remote) => self.feed_changed(remote),
             Word::SessionEnded(session) => self.end_session(session),

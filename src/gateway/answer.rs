@@ -38,7 +38,11 @@ impl Gateway {
                 self.checked(remote, place, true);
             }
             Purpose::Listen => self.listen_answered(slot),
-            Purpose::Message | Purpose::Initialized | Purpose::OldStream | Purpose::Feed => {
+            Purpose::Message
+            | Purpose::Initialized
+            | Purpose::OldStream
+            | Purpose::Feed
+            | Purpose::Follow(_) => {
                 self.end(slot, Some(true));
             }
         }

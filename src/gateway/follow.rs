@@ -5,17 +5,26 @@
 use std::collections::{HashMap, HashSet};
 
 use super::link::Scope;
-use super::pending::Purpose;
+use super::pending::{Pending, Purpose};
 use super::send::Post;
-use super::word::Done;
-use super::{Action, Gateway};
+use super::word::{Done, Follow};
+use super::{Action, Gateway, millis};
 use crate::mcp::{Method, SessionId, reply};
 use crate::upstream::era::Spoken;
 use crate::upstream::multiplex::IdText;
 use crate::upstream::say;
 
-/// The clients that follow, by link and resource. A client without a session is the only one of its process.
-pub(super) type Follows = HashMap<(u64, Box<str>), HashSet<Option<SessionId>>>;
+/// Who follows a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Follower {
+    /// A session; a client without one is the only one of its process.
+    Session(Option<SessionId>),
+    /// A stream.
+    Listener(u64),
+}
+
+/// Who follows, by link and resource.
+pub(super) type Follows = HashMap<(u64, Box<str>), HashSet<Follower>>;
 
 impl Gateway {
     /// Takes in that a client follows a resource, or no longer does; whether the request is answered with that.
@@ -40,13 +49,13 @@ impl Gateway {
             self.follows
                 .entry((link, uri.clone()))
                 .or_default()
-                .insert(session);
+                .insert(Follower::Session(session));
             if !is_modern {
                 return false;
             }
             self.change_followed(link, &uri, true);
         } else {
-            let is_last = self.unfollow(link, &uri, session);
+            let is_last = self.unfollow(link, &uri, Follower::Session(session));
             if is_last && !is_modern {
                 return false;
             }
@@ -59,12 +68,12 @@ impl Gateway {
     }
 
     /// Whether nobody follows the resource any longer.
-    fn unfollow(&mut self, link: u64, uri: &str, session: Option<SessionId>) -> bool {
+    fn unfollow(&mut self, link: u64, uri: &str, follower: Follower) -> bool {
         let key = (link, uri.into());
         let Some(followers) = self.follows.get_mut(&key) else {
             return true;
         };
-        followers.remove(&session);
+        followers.remove(&follower);
         let is_last = followers.is_empty();
         if is_last {
             self.follows.remove(&key);
@@ -107,7 +116,9 @@ impl Gateway {
         let mut gone: Vec<(u64, Box<str>)> = Vec::new();
         for (key, followers) in &mut self.follows {
             let before = followers.len();
-            followers.retain(|session| !session.is_some_and(&is_over));
+            followers.retain(|follower| {
+                !matches!(follower, Follower::Session(Some(session)) if is_over(*session))
+            });
             if followers.is_empty() && before > 0 {
                 gone.push(key.clone());
             }
@@ -117,28 +128,70 @@ impl Gateway {
             let (link, uri) = key;
             match self.spoken_on(link) {
                 Some(Spoken::Modern) => self.change_followed(link, &uri, false),
-                Some(_) => self.tell_unfollowed(link, &uri),
+                Some(_) => self.tell_followed(link, &uri, false),
                 None => {}
             }
         }
     }
 
-    fn tell_unfollowed(&mut self, link: u64, uri: &str) {
+    fn tell_followed(&mut self, link: u64, uri: &str, wanted: bool) {
         let Some(slot) = self.begin_own(link, Purpose::Message) else {
             return;
         };
         let Some(found) = self.links.get_mut(link) else {
             return;
         };
-        found.session.unsubscribe(uri);
+        match wanted {
+            true => {
+                found.session.subscribe(uri);
+            }
+            false => found.session.unsubscribe(uri),
+        }
         let Ok(number) = found.multiplexer.number(slot, IdText::of_number(0), None) else {
             return self.end(slot, None);
         };
         let mut message = Vec::new();
-        say::subscribe(&mut message, number, uri, false);
+        say::subscribe(&mut message, number, uri, wanted);
         if let Some(pending) = self.pending.get_mut(slot) {
             pending.number = Some(number);
         }
         self.post(slot, link, message, Post::default());
+    }
+
+    /// A stream of a client follows a resource, or no longer.
+    pub(super) fn begin_follow(&mut self, follow: Follow) {
+        let remote = follow.remote.index;
+        let due_ms = self.now_ms + millis(follow.remote.settings.timeouts.head);
+        let purpose = Purpose::Follow(follow);
+        let pending = Pending::new(purpose, remote, IdText::of_number(0), due_ms);
+        if let Ok(slot) = self.pending.insert(pending) {
+            self.advance(slot);
+        }
+    }
+
+    /// The link is there on which a stream follows.
+    pub(super) fn follow_is_ready(&mut self, slot: u64, link: u64) {
+        let follow = match self.pending.get(slot).map(|pending| &pending.purpose) {
+            Some(Purpose::Follow(follow)) => follow.clone(),
+            _ => return,
+        };
+        self.end(slot, None);
+        let is_modern = self.spoken_on(link) == Some(Spoken::Modern);
+        let follower = Follower::Listener(follow.listener);
+        let changes = match follow.wanted {
+            true => {
+                let key = (link, follow.uri.clone());
+                let followers = self.follows.entry(key).or_default();
+                let is_first = followers.is_empty();
+                followers.insert(follower);
+                is_first
+            }
+            false => self.unfollow(link, &follow.uri, follower),
+        };
+        match (changes, is_modern) {
+            (false, _) => {}
+            (true, true) => self.change_followed(link, &follow.uri, follow.wanted),
+            (true, false) => self.tell_followed(link, &follow.uri, follow.wanted),
+        }
     }
 }

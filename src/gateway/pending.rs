@@ -1,7 +1,7 @@
 //! Requests that are on their way: our clients', and our own.
 
 use super::hold::HeldQuestion;
-use super::word::{Call, CallerKey};
+use super::word::{Call, CallerKey, Follow};
 use crate::mcp::List;
 use crate::policy::Ticket;
 use crate::upstream::multiplex::{AskNumber, CallNumber, IdText};
@@ -22,6 +22,8 @@ pub(super) enum Purpose {
     SetLevel,
     /// To have a link ready for the lists.
     Feed,
+    /// To follow a resource for a stream of a client, or no longer.
+    Follow(Follow),
     /// One page of a list, for the feed.
     List(List),
     /// A check.

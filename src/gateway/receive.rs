@@ -316,6 +316,8 @@ impl Gateway {
                 self.end(slot, None);
                 self.feed_failed(remote, &failure);
             }
+            // It is tried again when the stream is opened again.
+            Purpose::Follow(_) => self.end(slot, None),
             Purpose::Listen => self.listening_ended(slot, status),
             Purpose::OldStream => self.old_stream_ended(slot, failure),
         }

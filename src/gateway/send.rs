@@ -32,6 +32,7 @@ impl Gateway {
             return self.fail(slot, Failure::over());
         };
         let written = match &pending.purpose {
+            Purpose::Follow(_) => return self.follow_is_ready(slot, link),
             Purpose::Feed => return self.feed_is_ready(slot, link),
             Purpose::Caller(_) => self.client_message(slot, link),
             _ => self

@@ -127,12 +127,27 @@ pub enum Word {
         /// The word.
         news: ChildNews,
     },
+    /// To the home that feeds an upstream: a stream of a client's follows one of its resources, or no longer.
+    Follow(Box<Follow>),
     /// To a home: nobody hears what is asked for this call.
     Unheard(CallerKey),
     /// To the home that feeds this upstream: its lists may have changed.
     Changed(usize),
     /// To a home: clients follow these resources no longer, or their session ended.
     SessionEnded(SessionId),
+}
+
+/// A stream of a client that belongs to no session follows a resource, or no longer.
+#[derive(Clone, Debug)]
+pub struct Follow {
+    /// The upstream.
+    pub remote: Arc<Remote>,
+    /// The resource.
+    pub uri: Box<str>,
+    /// Names the stream, for ever.
+    pub listener: u64,
+    /// Whether it follows.
+    pub wanted: bool,
 }
 
 /// What becomes of a child.

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_types)]
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
@@ -190,6 +190,8 @@ pub struct Upstreams {
     pub homes: std::ops::Range<u16>,
     /// The way to control.
     pub control: Arc<dyn ControlLink>,
+    /// Streams that have followed anything so far.
+    listeners: AtomicU64,
     /// What the homes have counted.
     numbers: Vec<ArcSwap<HomeNumbers>>,
     /// The homes of what leads to upstreams for legacy sessions.
@@ -208,6 +210,7 @@ impl Upstreams {
             remotes,
             homes,
             control,
+            listeners: AtomicU64::new(0),
             numbers,
             sessions: papaya::HashMap::new(),
         }
@@ -217,6 +220,11 @@ impl Upstreams {
     pub fn feed_home(&self, remote: usize) -> u16 {
         let count = usize::from(self.homes.end - self.homes.start).max(1);
         self.homes.start + u16::try_from(remote % count).unwrap_or(0)
+    }
+
+    /// A name for a stream that was never used.
+    pub(super) fn listener(&self) -> u64 {
+        self.listeners.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Notes what a home has counted.
