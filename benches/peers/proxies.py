@@ -94,7 +94,7 @@ def before_http(programs, folder, servers, contenders):
     if "mcp-proxy" in programs:
         command, port = mcp_proxy(programs["mcp-proxy"], folder, url)
         servers.append(Server("mcp-proxy>http", command, port, folder))
-        contenders.append(Contender("mcp-proxy>http legacy", servers[-1], LEGACY, TOOL))
+        contenders.append(Contender("mcp-proxy>http legacy", servers[-1], LEGACY, TOOL, path="/"))
 
 
 def before_pipe(programs, folder, servers, contenders):
