@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{binary, cache, scratch};
+use crate::harness::{Appliance, binary, cache, everything, scratch};
 
 fn margay(arguments: &[&str], input: &str) -> Output {
     let folder = scratch("command");
@@ -178,23 +178,99 @@ fn each_shipped_profile_is_a_valid_configuration() {
 }
 
 #[test]
-fn upstreams_are_refused_and_not_ignored() {
-    let folder = scratch("upstreams");
-    let config = folder.join("margay.yaml");
-    std::fs::write(
-        &config,
-        "upstreams:\n  other:\n    url: http://127.0.0.1:1/mcp\n",
-    )
-    .unwrap();
-    let output = Command::new(binary())
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
-        .arg("--config")
-        .arg(&config)
-        .env("XDG_CACHE_HOME", folder.join("cache"))
-        .env("XDG_STATE_HOME", folder.join("state"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("`other`: is not implemented yet"), "{said}");
+fn a_wrong_upstream_is_named() {
+    for (flag, needle) in [
+        ("docs", "is not NAME=URL or NAME=stdio:COMMAND"),
+        ("a b=http://127.0.0.1:1/mcp", "a b"),
+        ("docs=ftp://127.0.0.1/mcp", "must start with http"),
+        ("files=stdio:", "names no program"),
+        ("files=stdio:'open", "quote"),
+    ] {
+        for command in ["serve", "stdio"] {
+            let output = margay(&[command, "--upstream", flag], "");
+            let stderr = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(64), "{flag}: {stderr}");
+            assert!(
+                stderr.contains(needle) && stderr.contains("--upstream"),
+                "{flag}: {stderr}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_upstream_s_secret_that_is_not_set_is_named_and_nothing_is_served() {
+    let config = scratch("upstreams").join("margay.yaml");
+    let upstream = "upstreams:\n  docs:\n    url: http://127.0.0.1:1/mcp\n    headers: {Authorization: {env: MARGAY_TEST_ABSENT}}\n";
+    std::fs::write(&config, upstream).unwrap();
+    let config = config.to_str().unwrap();
+    for arguments in [
+        &["serve", "--listen", "127.0.0.1:0", "--admin", "off"][..],
+        &["stdio"],
+    ] {
+        let output = margay(&[arguments, &["--config", config]].concat(), "");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{stderr}");
+        for needle in [
+            "upstreams.docs.headers.Authorization",
+            "$MARGAY_TEST_ABSENT",
+            "is not set",
+        ] {
+            assert!(stderr.contains(needle), "{needle} is missing in {stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_server_with_an_upstream_starts_without_it_and_without_the_demo() {
+    // Nobody listens on that port: it is reserved.
+    let mut appliance = Appliance::with(
+        &["--upstream", "docs=http://127.0.0.1:1/mcp"],
+        "limits: {upstream_start_deadline: 200ms}\n",
+    );
+    let list = appliance.connect().modern("tools/list", json!({})).json();
+    assert_eq!(list["result"]["tools"], json!([]), "{list}");
+    assert_eq!(
+        appliance.metric("margay_upstream_up", "upstream=\"docs\""),
+        0.0
+    );
+    appliance.signal("TERM");
+    assert_eq!(appliance.wait(), Some(0), "{}", appliance.stderr());
+}
+
+#[test]
+fn a_list_that_must_be_whole_is_refused_while_an_upstream_is_down() {
+    let appliance = Appliance::with(
+        &[],
+        "limits: {upstream_start_deadline: 200ms}\nupstreams:\n  docs: {url: http://127.0.0.1:1/mcp, fail: closed}\n",
+    );
+    let list = appliance.connect().modern("tools/list", json!({})).json();
+    let said = list["error"]["message"].as_str().unwrap();
+    assert!(said.contains("upstream docs, which is down"), "{said}");
+}
+
+#[test]
+fn stdio_serves_components_while_its_upstream_is_down() {
+    let config = scratch("upstreams").join("margay.yaml");
+    std::fs::write(&config, "limits: {upstream_start_deadline: 200ms}\n").unwrap();
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}});
+    let list =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}});
+    let everything = everything();
+    let arguments = [
+        "stdio",
+        everything.to_str().unwrap(),
+        "--upstream",
+        "docs=http://127.0.0.1:1/mcp",
+        "--config",
+        config.to_str().unwrap(),
+    ];
+    let output = margay(&arguments, &format!("{list}\n"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let stdout = text(&output.stdout);
+    let answer: Value = serde_json::from_str(stdout.lines().next().unwrap()).unwrap();
+    assert!(
+        !answer["result"]["tools"].as_array().unwrap().is_empty(),
+        "{answer}"
+    );
 }

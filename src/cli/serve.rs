@@ -22,6 +22,9 @@ Examples:
                                             are noticed within a second
   margay serve --config /etc/margay.yaml    every flag has a key there
   margay serve --listen 0.0.0.0:8080 --allowed-host mcp.example.com
+  margay serve --upstream docs=https://mcp.example.com/mcp \\
+               --upstream files=stdio:'npx server-filesystem /data'
+                                            other servers behind this one
 
 Configuration file (every key is optional, an unknown one is an error):
   listen: 127.0.0.1:8080
@@ -30,6 +33,9 @@ Configuration file (every key is optional, an unknown one is an error):
   limits:
     body_bytes_max: 10MB
     call_deadline: 30s
+  upstreams:               # by the name that may stand before their tools'
+    docs: {url: https://mcp.example.com/mcp, headers: {Authorization: {env: TOKEN}}}
+    files: {command: npx, args: [server-filesystem, /data], prefix: always}
   component_options:       # by a component's name
     notes: {instances: per-session}    # or singleton; fresh if not said
   performance:
@@ -39,7 +45,7 @@ Configuration file (every key is optional, an unknown one is an error):
 Signals: TERM and INT drain and end. HUP reopens the access log and looks
 at the component directory.")]
 pub(super) struct ServeArgs {
-    /// Component files to serve. Without any: the component directory, and the demo tools while it is empty.
+    /// Component files to serve. Without any: the component directory, and the demo tools while it is empty and there are no upstreams.
     #[arg(value_name = "COMPONENT")]
     components: Vec<PathBuf>,
     /// Address for MCP [default: 127.0.0.1:8080].
@@ -63,6 +69,8 @@ pub(super) struct ServeArgs {
     /// Write one JSON line for each request to this file.
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
+    #[command(flatten)]
+    upstreams: Upstreams,
     /// Also serve the HTTP+SSE endpoints of 2024-11-05: GET /sse and POST /messages.
     #[arg(long)]
     http_sse: bool,
@@ -70,21 +78,38 @@ pub(super) struct ServeArgs {
     common: Common,
 }
 
+/// Other MCP servers.
+#[derive(Debug, Args)]
+struct Upstreams {
+    /// Offer what another MCP server has, too: NAME=URL, or NAME=stdio:COMMAND, whose words may be quoted; may be repeated. All
+    /// else about it stands under `upstreams` in the configuration file.
+    #[arg(long = "upstream", value_name = "NAME=URL|NAME=stdio:COMMAND")]
+    upstreams: Vec<String>,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   margay stdio weather.wasm
+  margay stdio --upstream docs=https://mcp.example.com/mcp
+  margay stdio --upstream files=stdio:'npx server-filesystem /data' \\
+               --upstream time=stdio:mcp-server-time    several as one
 
 In a client's configuration:
   {\"mcpServers\": {\"margay\": {
     \"command\": \"margay\", \"args\": [\"stdio\", \"/path/weather.wasm\"]}}}
+or, for a server that is reached over HTTP,
+    \"command\": \"margay\",
+    \"args\": [\"stdio\", \"--upstream\", \"docs=https://mcp.example.com/mcp\"]
 
 Standard output has MCP messages and nothing else; the log goes to
 standard error.")]
 pub(super) struct StdioArgs {
-    /// Component files to serve. Without any: the component directory, and the demo tools while it is empty.
+    /// Component files to serve. Without any: the component directory, and the demo tools while it is empty and there are no upstreams.
     #[arg(value_name = "COMPONENT")]
     components: Vec<PathBuf>,
+    #[command(flatten)]
+    upstreams: Upstreams,
     #[command(flatten)]
     common: Common,
 }
@@ -98,6 +123,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, Problem> {
     overrides.allowed_hosts.clone_from(&args.allowed_hosts);
     overrides.allowed_origins.clone_from(&args.allowed_origins);
     overrides.access_log.clone_from(&args.access_log);
+    overrides.upstreams.clone_from(&args.upstreams.upstreams);
     overrides.http_sse = args.http_sse;
     let config = args.common.load(&overrides, LogLevel::Info)?;
     super::probe::require(&config)?;
@@ -110,9 +136,13 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, Problem> {
 }
 
 pub(super) fn stdio(args: &StdioArgs) -> Result<u8, Problem> {
-    let config = args
-        .common
-        .load(&args.common.overrides(&args.components), LogLevel::Warn)?;
+    let mut overrides = args.common.overrides(&args.components);
+    overrides.upstreams.clone_from(&args.upstreams.upstreams);
+    let config = args.common.load(&overrides, LogLevel::Warn)?;
+    if !config.upstreams.is_empty() {
+        // They are called from a ring; without them nothing here needs one.
+        super::probe::require(&config)?;
+    }
     control::stdio::run(&config)?;
     Ok(0)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::catalog::Catalog;
 use crate::component::{CallContext, CallOutcome, Caller, Component, Job, Runtime, Started};
 use crate::control::components::{Prepared, prepare};
-use crate::control::config::{LogLevel, nearest};
+use crate::control::config::{Config, LogLevel, nearest};
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::mcp::Revision;
@@ -59,7 +59,7 @@ pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
             json,
             common,
         } => {
-            let config = common.load(&common.overrides(components), LogLevel::Warn)?;
+            let config = load(components, common)?;
             let catalog = prepare(&config)?.set.catalog();
             if *json {
                 return print_line(&String::from_utf8_lossy(&catalog.listing()));
@@ -73,7 +73,7 @@ pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
             common,
         } => {
             let arguments = arguments(args)?;
-            let config = common.load(&common.overrides(components), LogLevel::Warn)?;
+            let config = load(components, common)?;
             let Prepared {
                 runtime, mut set, ..
             } = prepare(&config)?;
@@ -92,6 +92,18 @@ pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
             })
         }
     }
+}
+
+/// The configuration, of which only the components count here.
+fn load(components: &[PathBuf], common: &Common) -> Result<Config, Problem> {
+    let config = common.load(&common.overrides(components), LogLevel::Warn)?;
+    if !config.upstreams.is_empty() {
+        tracing::warn!(
+            upstreams = config.upstreams.len(),
+            "are not asked: without a server only the tools of components are here"
+        );
+    }
+    Ok(config)
 }
 
 /// Calls a tool on this thread, as a shard would, and waits if it moves to a worker.

@@ -40,6 +40,7 @@ pub struct Admin {
     plane: Arc<dyn Plane>,
     hosts: Arc<HostRules>,
     reload: Arc<Notify>,
+    starting: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
 }
 
@@ -54,6 +55,7 @@ impl Admin {
             plane,
             hosts: Arc::new(hosts),
             reload: Arc::default(),
+            starting: Arc::default(),
             draining: Arc::default(),
         }
     }
@@ -61,6 +63,11 @@ impl Admin {
     /// Rings when somebody asks for the component directory to be looked at.
     pub fn reload_requests(&self) -> Arc<Notify> {
         Arc::clone(&self.reload)
+    }
+
+    /// Whether upstreams are waited for: until then a client would see a part of what there is.
+    pub fn set_starting(&self, starting: bool) {
+        self.starting.store(starting, Ordering::Release);
     }
 
     /// From now on the server is not ready: load balancers shall send nothing more.
@@ -152,6 +159,8 @@ async fn readiness(State(admin): State<Admin>) -> Response {
     let tools = admin.plane.tool_count();
     let reason = if admin.draining.load(Ordering::Acquire) {
         Some("draining")
+    } else if admin.starting.load(Ordering::Acquire) {
+        Some("upstreams have not said yet what they offer")
     } else if tools == 0 {
         Some("no tool is loaded; load one with `margay component load FILE`")
     } else if admin.plane.running() < admin.plane.shard_count() {

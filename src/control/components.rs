@@ -1,14 +1,16 @@
-//! What is served: the components named by the operator, those of the directory, and the demo while there is nothing else.
+//! What is served: the components named by the operator, those of the directory, what upstreams offer, and the demo while there is
+//! nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Sources};
 use crate::component::{Component, ComponentOptions, Runtime, RuntimeOptions};
-use crate::error::{Problem, exit};
+use crate::error::Problem;
 
 use super::config::Config;
 use super::store::{Change, Store, Watch};
+use super::upstreams::OfferSet;
 
 /// The components in force, and where each came from.
 #[derive(Debug, Default)]
@@ -19,6 +21,7 @@ pub struct ComponentSet {
     generation: u64,
     list_page_max: usize,
     options: BTreeMap<String, ComponentOptions>,
+    upstreams: OfferSet,
 }
 
 impl ComponentSet {
@@ -105,10 +108,20 @@ impl ComponentSet {
         }
     }
 
-    /// The catalogue of the components in force, with the next generation number.
+    /// What upstreams offer beside the components.
+    pub fn upstreams(&mut self) -> &mut OfferSet {
+        &mut self.upstreams
+    }
+
+    /// The catalogue of all that is in force, with the next generation number.
     pub fn catalog(&mut self) -> Catalog {
         self.generation += 1;
-        Catalog::build(&self.all(), self.generation, self.list_page_max)
+        let sources = Sources {
+            components: &self.all(),
+            offers: &self.upstreams.offers(),
+            missing: &self.upstreams.missing(),
+        };
+        Catalog::build_of(sources, self.generation, self.list_page_max)
     }
 }
 
@@ -125,17 +138,8 @@ pub struct Prepared {
 /// Makes the runtime and loads the components. Compiles: blocks, and must not be called inside an async context.
 ///
 /// Errors: the host is not fit for the runtime, or a component that was named cannot be loaded. A bad one in the directory is logged and
-/// left out: it must not keep the others from being served. Upstreams, which are read and not called yet.
+/// left out: it must not keep the others from being served.
 pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
-    if let Some(upstream) = config.upstreams.first() {
-        return Err(Problem::operator(
-            exit::CONFIG,
-            "upstreams",
-            format!("`{}`", upstream.name),
-            "is not implemented yet: only components are served",
-            "remove the key",
-        ));
-    }
     let options = RuntimeOptions {
         cache_dir: Some(config.cache_dir.clone()),
         worker_count: config.workers,

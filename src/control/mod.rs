@@ -15,3 +15,4 @@ pub mod serve;
 pub mod shards;
 pub mod stdio;
 pub mod store;
+pub mod upstreams;

@@ -9,14 +9,18 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use crate::catalog::{Catalog, Kind};
 use crate::component::Announcement;
 use crate::error::Problem;
 use crate::mcp::HostRules;
+use crate::metrics::UpstreamNumbers;
 use crate::shard::{Shared, Snapshot};
 
 use super::components::ComponentSet;
 use super::store::Change;
+use super::upstreams::OfferSet;
 
 /// Rest after the announced lists were asked for: however often components announce, that is how often they are.
 const RELIST_PAUSE: Duration = Duration::from_millis(100);
@@ -30,6 +34,8 @@ pub struct Publisher {
     shared: Arc<Shared>,
     // Control's own state: never locked by a shard.
     set: Mutex<ComponentSet>,
+    /// The upstreams in numbers, for whoever cannot wait until a component is compiled.
+    numbers: ArcSwap<Vec<UpstreamNumbers>>,
     hosts: HostRules,
     announced: Arc<Announced>,
 }
@@ -111,12 +117,14 @@ impl Publisher {
     /// Errors: the host gives no thread.
     pub fn start(
         shared: Arc<Shared>,
-        set: ComponentSet,
+        mut set: ComponentSet,
         hosts: HostRules,
     ) -> io::Result<Arc<Self>> {
+        let numbers = ArcSwap::from_pointee(set.upstreams().numbers());
         let publisher = Arc::new(Self {
             shared,
             set: Mutex::new(set),
+            numbers,
             hosts,
             announced: Arc::default(),
         });
@@ -147,6 +155,21 @@ impl Publisher {
         let problems = set.apply(&self.shared.runtime, change);
         self.publish(&mut set, Lists::default());
         problems
+    }
+
+    /// Takes what upstreams have said and what has become of them, and puts the new catalogue in force if it is another.
+    pub fn hear_of_upstreams(&self, take: impl FnOnce(&mut OfferSet) -> bool) {
+        let mut set = lock(&self.set);
+        let is_changed = take(set.upstreams());
+        self.numbers.store(Arc::new(set.upstreams().numbers()));
+        if is_changed {
+            self.publish(&mut set, Lists::default());
+        }
+    }
+
+    /// The upstreams in numbers.
+    pub fn upstream_numbers(&self) -> Arc<Vec<UpstreamNumbers>> {
+        self.numbers.load_full()
     }
 
     /// A component announces, from the middle of a call: nothing here waits.

@@ -5,13 +5,16 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
 
+use crate::component::Runtime;
 use crate::error::{Problem, exit};
+use crate::limits::Limits;
 use crate::mcp::{HostRules, Sessions};
 use crate::mem::ByteBudget;
 use crate::shard::{
@@ -21,7 +24,7 @@ use crate::tape::{Backend, LogKey, LogOptions, LogProducer, Recorder};
 use crate::task::{Folder, Purpose};
 
 use super::admin::Admin;
-use super::components::{Prepared, prepare};
+use super::components::{ComponentSet, Prepared, prepare};
 use super::config::{Config, Io};
 use super::directory::Directory;
 use super::plane::Plane;
@@ -29,12 +32,13 @@ use super::publisher::Publisher;
 use super::secret::request_state_key;
 use super::shards::Shards;
 use super::store::{POLL_INTERVAL, Watch};
+use super::upstreams::{self, Started};
 
 /// Time beyond the drain deadline after which the process ends whatever still runs.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
 
 /// Time between two looks at whether the shards have drained.
-const DRAIN_POLL: Duration = Duration::from_millis(10);
+pub(super) const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// Serves until a signal ends it.
 ///
@@ -62,6 +66,7 @@ pub fn run(
     let recorder = Recorder::start(backend(config.io))?;
     let access_log = open_access_log(config, &control, &recorder)?;
     let (folder, tasks) = Folder::open(&config.state_dir, Purpose::Serve, recorder.handle())?;
+    let upstreams = upstreams::Prepared::of(config)?;
     // Not inside the control runtime: loading a component may block on the runtime of its workers.
     let Prepared {
         runtime,
@@ -69,19 +74,10 @@ pub fn run(
         watch,
     } = prepare(config)?;
     let hosts = host_rules(config, address)?;
-    let snapshot = Snapshot {
-        catalog: set.catalog(),
-        hosts: hosts.clone(),
-    };
-    let sessions = Sessions::of(&config.limits);
-    let shared = Shared::new(
-        config.limits.clone(),
-        snapshot,
-        sessions,
-        runtime,
-        config.shards,
-    );
-    let shared = shared
+    // There are at most 1,024 shards.
+    let homes = 0..u16::try_from(config.shards).unwrap_or(u16::MAX);
+    let limits = config.limits.clone();
+    let shared = share(limits, &mut set, &hosts, runtime, upstreams.as_ref(), homes)
         .with_state_key(state_key)
         .with_http_sse(config.http_sse);
     let shared = Arc::new(shared);
@@ -117,7 +113,9 @@ pub fn run(
     let log_key = access_log.map(|(key, _)| key);
     let publisher =
         Publisher::start(Arc::clone(&shared), set, hosts).map_err(|error| internal(&error))?;
-    let shards = Arc::new(Shards::new(
+    let upstreams = upstreams.map(|upstreams| upstreams.start(&shared, &publisher));
+    let upstreams = upstreams.transpose()?;
+    let plane: Arc<dyn Plane> = Arc::new(Shards::new(
         Arc::clone(&shared),
         threads,
         publisher,
@@ -125,9 +123,6 @@ pub fn run(
         log_key,
     ));
     let admin_address = admin_listener.as_ref().map(|(_, address)| *address);
-    announce(address, admin_address, &shared);
-
-    let plane: Arc<dyn Plane> = shards.clone();
     let result = control.block_on(supervise(
         config,
         signals,
@@ -135,6 +130,8 @@ pub fn run(
         admin_listener,
         watch,
         &recorder,
+        upstreams,
+        || announce(address, admin_address, &shared),
     ));
     // Blocking work (a compilation) must not hold the end up.
     control.shutdown_timeout(Duration::from_millis(100));
@@ -146,7 +143,46 @@ pub fn run(
     result
 }
 
-/// Signals, the component directory, housekeeping; then the drain.
+/// What all threads share: what is offered at first, one port for each thread, and the upstreams, if there are any, whose homes
+/// are the last of the ports.
+pub(super) fn share(
+    limits: Limits,
+    set: &mut ComponentSet,
+    hosts: &HostRules,
+    runtime: Arc<Runtime>,
+    upstreams: Option<&upstreams::Prepared>,
+    homes: Range<u16>,
+) -> Shared {
+    if let Some(upstreams) = upstreams {
+        *set.upstreams() = upstreams.offers();
+    }
+    let snapshot = Snapshot {
+        catalog: set.catalog(),
+        hosts: hosts.clone(),
+    };
+    let sessions = Sessions::of(&limits);
+    let port_count = usize::from(homes.end);
+    let shared = Shared::new(limits, snapshot, sessions, runtime, port_count);
+    match upstreams {
+        Some(upstreams) => shared.with_upstreams(upstreams.shared(homes)),
+        None => shared,
+    }
+}
+
+/// The admin listener begins to serve.
+fn start_admin(
+    config: &Config,
+    plane: &Arc<dyn Plane>,
+    (listener, address): (TcpListener, SocketAddr),
+) -> Result<Admin, Problem> {
+    let page = Admin::new(Arc::clone(plane), address, &config.allowed_hosts);
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| internal(&error))?;
+    tokio::spawn(page.clone().serve(listener));
+    tracing::info!(%address, "admin listener: /metrics, /healthz, /readyz");
+    Ok(page)
+}
+
+/// Signals, the component directory, housekeeping; then the drain. Announces once the upstreams are known.
 async fn supervise(
     config: &Config,
     signals: Signals,
@@ -154,28 +190,45 @@ async fn supervise(
     admin_listener: Option<(TcpListener, SocketAddr)>,
     watch: Option<Watch>,
     recorder: &Recorder,
+    upstreams: Option<Started>,
+    announce: impl FnOnce(),
 ) -> Result<(), Problem> {
     let Signals {
         mut end,
         mut hang_up,
     } = signals;
-    let mut reload = Arc::new(Notify::new());
-    let mut admin = None;
-    if let Some((listener, address)) = admin_listener {
-        let page = Admin::new(Arc::clone(&plane), address, &config.allowed_hosts);
-        reload = page.reload_requests();
-        let listener =
-            tokio::net::TcpListener::from_std(listener).map_err(|error| internal(&error))?;
-        tokio::spawn(page.clone().serve(listener));
-        tracing::info!(%address, "admin listener: /metrics, /healthz, /readyz");
-        admin = Some(page);
-    }
+    let admin = admin_listener.map(|listener| start_admin(config, &plane, listener));
+    let admin = admin.transpose()?;
+    let reload = admin
+        .as_ref()
+        .map_or_else(Arc::default, Admin::reload_requests);
+    let is_starting = |starting| {
+        if let Some(admin) = &admin {
+            admin.set_starting(starting);
+        }
+    };
+    is_starting(upstreams.is_some());
     let mut directory = Directory::new(Arc::clone(&plane), watch);
     let mut clock = tokio::time::interval(POLL_INTERVAL);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let deadline = config.limits.upstream_start_deadline;
+    let known = upstreams
+        .as_ref()
+        .map(|upstreams| upstreams.known(deadline));
+    let mut known = pin!(async {
+        if let Some(known) = known {
+            known.await;
+        }
+    });
+    let mut announce = Some(announce);
     let broken = loop {
         tokio::select! {
+            biased;
             () = end.recv() => break false,
+            () = &mut known, if announce.is_some() => {
+                is_starting(false);
+                announce.take().into_iter().for_each(|announce| announce());
+            }
             _ = clock.tick() => {
                 plane.tick();
                 if plane.running() < plane.shard_count() {
@@ -197,7 +250,7 @@ async fn supervise(
     tracing::info!("draining");
     plane.drain();
     let drained = tokio::select! {
-        drained = wait_for_drain(&*plane, config.limits.drain_deadline + DRAIN_GRACE) => drained,
+        drained = finish(&*plane, config.limits.drain_deadline + DRAIN_GRACE, upstreams) => drained,
         // A second signal: the operator does not want to wait.
         () = end.recv() => false,
     };
@@ -212,6 +265,15 @@ async fn supervise(
     }
     tracing::info!(drained, "stopped");
     Ok(())
+}
+
+/// Waits for the drain, then ends the upstreams' children, which calls in flight have needed until then.
+async fn finish(plane: &dyn Plane, deadline: Duration, upstreams: Option<Started>) -> bool {
+    let drained = wait_for_drain(plane, deadline).await;
+    if let Some(upstreams) = upstreams {
+        upstreams.stop().await;
+    }
+    drained
 }
 
 async fn wait_for_drain(plane: &dyn Plane, deadline: Duration) -> bool {
@@ -273,7 +335,7 @@ pub(crate) fn backend(io: Io) -> Backend {
     }
 }
 
-fn io_kind(io: Io) -> IoKind {
+pub(super) fn io_kind(io: Io) -> IoKind {
     match io {
         Io::Uring => IoKind::Uring,
         Io::Epoll => IoKind::Epoll,
@@ -345,7 +407,7 @@ fn unbindable(thing: &str, flag: &str, address: SocketAddr, error: &io::Error) -
     )
 }
 
-fn shard_failed(io: Io, error: &io::Error) -> Problem {
+pub(super) fn shard_failed(io: Io, error: &io::Error) -> Problem {
     let remedy = match io {
         Io::Uring => "run `margay probe`; on a host that forbids io_uring use --io epoll",
         Io::Epoll => "run `margay probe`",

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::component::Runtime;
 use crate::error::Problem;
 use crate::mem::{ByteBudget, give_back};
-use crate::metrics::{Extra, ShardMetrics};
+use crate::metrics::{Extra, ShardMetrics, upstream_extras};
 use crate::shard::{Message, ShardThread, Shared};
 use crate::tape::LogKey;
 
@@ -263,6 +263,7 @@ impl Plane for Shards {
         self.session_numbers(&mut extra);
         self.component_numbers(&mut extra);
         self.task_numbers(&mut extra);
+        extra.extend(upstream_extras(&self.publisher.upstream_numbers()));
         if let Some(log) = &self.access_log {
             let stats = log.stats();
             extra.extend([

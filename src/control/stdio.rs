@@ -1,11 +1,12 @@
-//! `margay stdio`: one client on standard input and output, no listener, no shard.
+//! `margay stdio`: one client on standard input and output, no listener; a shard only where there are upstreams to call.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Problem, exit};
-use crate::mcp::{HostRules, Sessions};
-use crate::shard::{Shared, Snapshot, StdioServer};
+use crate::mcp::HostRules;
+use crate::mem::ByteBudget;
+use crate::shard::{ServiceOptions, ShardThread, Shared, StdioServer};
 use crate::tape::{Backend, Recorder};
 use crate::task::{Folder, Purpose};
 
@@ -13,7 +14,9 @@ use super::components::{Prepared, prepare};
 use super::config::Config;
 use super::publisher::Publisher;
 use super::secret::request_state_key;
-use super::store::POLL_INTERVAL;
+use super::serve::{DRAIN_POLL, io_kind, shard_failed, share};
+use super::store::{POLL_INTERVAL, Watch};
+use super::upstreams::{self, Started};
 
 /// Starts the tasks of this process's client, and what writes their files. Where that cannot be, tools are called without them: clients
 /// start many such processes, and not each of them with a directory to keep something in.
@@ -37,55 +40,30 @@ fn start_tasks(config: &Config, shared: &Arc<Shared>) -> Option<Recorder> {
 ///
 /// Errors: nothing can be served, or the output is closed.
 pub fn run(config: &Config) -> Result<(), Problem> {
+    let upstreams = upstreams::Prepared::of(config)?;
     let Prepared {
         runtime,
         mut set,
         watch,
     } = prepare(config)?;
     let hosts = HostRules::loopback();
-    let snapshot = Snapshot {
-        catalog: set.catalog(),
-        hosts: hosts.clone(),
+    let mut limits = config.limits.clone();
+    // One client, one implicit session: the table stays empty. One port, to wake the server; another for the thread that calls
+    // upstreams.
+    let homes = match &upstreams {
+        None => HOME..HOME,
+        Some(_) => {
+            // Nobody connects to it: its ring needs no places for clients.
+            limits.connection_count_max = 1;
+            HOME..HOME + 1
+        }
     };
-    // One client, one implicit session: the table stays empty. One port, to wake the server.
-    let shared = Shared::new(
-        config.limits.clone(),
-        snapshot,
-        Sessions::of(&config.limits),
-        runtime,
-        1,
-    );
+    let shared = share(limits, &mut set, &hosts, runtime, upstreams.as_ref(), homes);
     let shared = Arc::new(shared.with_state_key(request_state_key(config)?));
-    let failed = |error: std::io::Error| {
-        Problem::operator(
-            exit::UNAVAILABLE,
-            "standard output",
-            "",
-            error.to_string(),
-            "start it from an MCP client",
-        )
-    };
     let recorder = start_tasks(config, &shared);
     let publisher = Publisher::start(Arc::clone(&shared), set, hosts).map_err(failed)?;
-    if let Some(mut watch) = watch {
-        let publisher = Arc::clone(&publisher);
-        let look = move || {
-            loop {
-                std::thread::sleep(POLL_INTERVAL);
-                let Ok(change) = watch.poll() else { continue };
-                if change.is_empty() {
-                    continue;
-                }
-                for problem in publisher.apply(&change) {
-                    tracing::error!(%problem, "a component is not served");
-                }
-            }
-        };
-        // Ends with the process: it holds nothing that has to be written out.
-        std::thread::Builder::new()
-            .name("watch".to_owned())
-            .spawn(look)
-            .map_err(failed)?;
+    if let Some(watch) = watch {
+        follow(watch, Arc::clone(&publisher))?;
     }
     // Components may wait on timers while they are called from this thread.
     let timers = tokio::runtime::Builder::new_multi_thread()
@@ -93,11 +71,21 @@ pub fn run(config: &Config) -> Result<(), Problem> {
         .enable_all()
         .build()
         .map_err(failed)?;
+    let home = upstreams.map(|upstreams| Home::start(config, upstreams, &shared, &publisher));
+    let home = home.transpose()?;
+    if let Some(home) = &home {
+        timers.block_on(home.upstreams.known(config.limits.upstream_start_deadline));
+    }
     let entered = timers.enter();
     let mut server = StdioServer::start(Arc::clone(&shared), std::io::stdin(), std::io::stdout())
         .map_err(failed)?;
     let served = server.run().map_err(failed);
-    drop((server, entered, publisher));
+    drop((server, entered));
+    if let Some(home) = home {
+        shared.drain();
+        timers.block_on(home.end(config.limits.drain_deadline));
+    }
+    drop(publisher);
     // Before the recorder: what was asked for is still stored.
     if let Some(tasks) = shared.tasks() {
         tasks.end();
@@ -105,4 +93,83 @@ pub fn run(config: &Config) -> Result<(), Problem> {
     drop(recorder);
     timers.shutdown_timeout(Duration::from_millis(100));
     served
+}
+
+/// The port of the thread that calls upstreams.
+const HOME: u16 = 1;
+
+/// Upstreams, and the one thread that calls them: a shard without a listener.
+struct Home {
+    thread: ShardThread,
+    upstreams: Started,
+}
+
+impl Home {
+    fn start(
+        config: &Config,
+        upstreams: upstreams::Prepared,
+        shared: &Arc<Shared>,
+        publisher: &Arc<Publisher>,
+    ) -> Result<Self, Problem> {
+        let options = ServiceOptions {
+            buffers: ByteBudget::new(config.limits.buffer_pool_bytes_max),
+            access_log: None,
+        };
+        let thread = ShardThread::start(
+            usize::from(HOME),
+            io_kind(config.io),
+            Arc::clone(shared),
+            Vec::new(),
+            options,
+        );
+        Ok(Self {
+            thread: thread.map_err(|error| shard_failed(config.io, &error))?,
+            upstreams: upstreams.start(shared, publisher)?,
+        })
+    }
+
+    /// Waits for the thread, which has been told to drain, but no longer than this; then ends the children.
+    async fn end(self, deadline: Duration) {
+        let drained = async {
+            while !self.thread.is_finished() {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        if tokio::time::timeout(deadline, drained).await.is_err() {
+            tracing::warn!("calls of upstreams have not ended in time");
+        }
+        self.upstreams.stop().await;
+    }
+}
+
+/// Serves what the directory has, as it changes.
+fn follow(mut watch: Watch, publisher: Arc<Publisher>) -> Result<(), Problem> {
+    let look = move || {
+        loop {
+            std::thread::sleep(POLL_INTERVAL);
+            let Ok(change) = watch.poll() else { continue };
+            if change.is_empty() {
+                continue;
+            }
+            for problem in publisher.apply(&change) {
+                tracing::error!(%problem, "a component is not served");
+            }
+        }
+    };
+    // Ends with the process: it holds nothing that has to be written out.
+    std::thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(look)
+        .map_err(failed)?;
+    Ok(())
+}
+
+fn failed(error: std::io::Error) -> Problem {
+    Problem::operator(
+        exit::UNAVAILABLE,
+        "standard output",
+        "",
+        error.to_string(),
+        "start it from an MCP client",
+    )
 }

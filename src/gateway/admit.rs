@@ -34,7 +34,7 @@ impl Gateway {
         };
         let (remote, caller) = (call.remote.index, call.caller);
         let id = super::hold::id_of(&call, self.limits.json_depth_max);
-        let due_ms = self.now_ms + millis(call.remote.settings.timeouts.call);
+        let due_ms = self.now_ms + millis(call.timeout());
         self.routes[remote].numbers.calls += 1;
         self.routes[remote].budget.deposit();
         let pending = Pending::new(Purpose::Caller(call), remote, id, due_ms);

@@ -24,6 +24,7 @@ impl Gateway {
         let (remote, link) = (pending.remote, pending.link);
         match pending.purpose {
             Purpose::Caller(_) => self.answer_client(slot, envelope),
+            Purpose::Twin(of) => self.twin_answered(slot, of, envelope),
             Purpose::Discover => self.discovered(slot, Some(envelope)),
             Purpose::Initialize => self.initialized(slot, envelope),
             Purpose::List(list) => self.listed(slot, list, envelope),
@@ -48,7 +49,7 @@ impl Gateway {
         }
     }
 
-    fn answer_client(&mut self, slot: u64, envelope: &Envelope<'_>) {
+    pub(super) fn answer_client(&mut self, slot: u64, envelope: &Envelope<'_>) {
         let Some(pending) = self.pending.get(slot) else {
             return;
         };

@@ -171,6 +171,13 @@ impl Gateway {
         let Some(pending) = self.pending.get_mut(slot) else {
             return;
         };
+        if pending.twin.is_some_and(|twin| self.pending.contains(twin)) {
+            // The second attempt may still be answered.
+            return self.leave_to_twin(slot);
+        }
+        let Some(pending) = self.pending.get_mut(slot) else {
+            return;
+        };
         let is_call = matches!(pending.purpose, Purpose::Caller(_));
         let (remote, status, link) = (pending.remote, pending.status, pending.link);
         pending.status = 0;
@@ -205,6 +212,13 @@ impl Gateway {
         } else {
             self.end(slot, None);
             self.feed_failed(remote, &failure);
+        }
+    }
+
+    fn leave_to_twin(&mut self, slot: u64) {
+        self.take_back(slot);
+        if let Some(pending) = self.pending.get_mut(slot) {
+            pending.status = 0;
         }
     }
 
@@ -344,6 +358,10 @@ impl Gateway {
         ) {
             found.multiplexer.give_up(number);
             found.used_ms = self.now_ms;
+        }
+        if let Some(twin) = pending.twin {
+            self.withdraw(twin, "another attempt was answered first");
+            self.end(twin, None);
         }
         if let Some(hold) = &pending.hold {
             self.held.remove(&hold.handle);

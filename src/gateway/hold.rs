@@ -144,7 +144,7 @@ impl Gateway {
             self.refuse_state(&call);
             return None;
         };
-        let timeout = millis(call.remote.settings.timeouts.call);
+        let timeout = millis(call.timeout());
         let due_ms = self.now_ms + timeout;
         let caller = call.caller;
         let responses = super::facts::member(&params, "inputResponses").unwrap_or(b"{}");

@@ -29,6 +29,7 @@ mod failure;
 mod feed;
 mod follow;
 mod health;
+mod hedge;
 mod hold;
 mod link;
 mod links;

@@ -24,6 +24,8 @@ pub(super) enum Purpose {
     Feed,
     /// To follow a resource for a stream of a client, or no longer.
     Follow(Follow),
+    /// The second attempt at the call of this slot.
+    Twin(u64),
     /// One page of a list, for the feed.
     List(List),
     /// A check.
@@ -121,6 +123,8 @@ pub(super) struct Pending {
     pub(super) resumptions: u32,
     /// Upstreams that it was handed on to.
     pub(super) detours: u32,
+    /// Its second attempt.
+    pub(super) twin: Option<u64>,
     pub(super) rounds: u32,
     pub(super) collecting: Option<Collecting>,
     pub(super) hold: Option<Box<Hold>>,
@@ -153,6 +157,7 @@ impl Pending {
             excerpt: "".into(),
             resumptions: 0,
             detours: 0,
+            twin: None,
             rounds: 0,
             collecting: None,
             hold: None,

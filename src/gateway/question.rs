@@ -130,10 +130,10 @@ impl Gateway {
         let Some(pending) = self.pending.get_mut(slot) else {
             return;
         };
-        let timeout = super::millis(self.routes[pending.remote].remote.settings.timeouts.call);
-        pending.due_ms = pending.due_ms.max(now_ms + timeout);
         if let Some(call) = pending.call() {
+            let due_ms = now_ms + super::millis(call.timeout());
             call.patience.end();
+            pending.due_ms = pending.due_ms.max(due_ms);
         }
     }
 

@@ -312,6 +312,7 @@ impl Gateway {
                 let is_well = self.is_well(remote, status);
                 self.checked(remote, place, is_well);
             }
+            Purpose::Twin(_) => self.twin_failed(slot, failure.blames),
             Purpose::Feed => {
                 self.end(slot, None);
                 self.feed_failed(remote, &failure);

@@ -34,7 +34,8 @@ impl Gateway {
         let written = match &pending.purpose {
             Purpose::Follow(_) => return self.follow_is_ready(slot, link),
             Purpose::Feed => return self.feed_is_ready(slot, link),
-            Purpose::Caller(_) => self.client_message(slot, link),
+            Purpose::Caller(_) => self.client_message(slot, slot, link),
+            Purpose::Twin(of) => self.client_message(slot, *of, link),
             _ => self
                 .own_message(slot, link)
                 .map(|(message, number, method)| {
@@ -63,15 +64,16 @@ impl Gateway {
         self.post(slot, link, message, post);
     }
 
-    /// The client's request as the upstream takes it.
+    /// The client's request as the upstream takes it: that of the slot `of`, sent for `slot`.
     fn client_message(
         &mut self,
         slot: u64,
+        of: u64,
         link: u64,
     ) -> Option<(Vec<u8>, crate::upstream::multiplex::CallNumber, Post)> {
         let spoken = self.spoken_on(link)?;
         let depth_max = self.limits.json_depth_max;
-        let pending = self.pending.get(slot)?;
+        let pending = self.pending.get(of)?;
         let call = pending.call()?;
         let text = in_its_era(call, pending, spoken);
         let envelope = Envelope::read(&text, depth_max).ok()?;

@@ -20,6 +20,7 @@ impl Gateway {
         }
         self.swept_ms = self.now_ms.max(1);
         self.end_overdue();
+        self.hedge();
         self.restart_broken();
         self.relisten();
         self.run_feeds();
@@ -50,8 +51,8 @@ impl Gateway {
         }
         let remote = pending.remote;
         let settings = &self.routes[remote].remote.settings;
-        let (key, timeout) = match pending.purpose {
-            Purpose::Caller(_) => ("call", settings.timeouts.call),
+        let (key, timeout) = match &pending.purpose {
+            Purpose::Caller(call) => ("call", call.timeout()),
             Purpose::Check { .. } => ("health", settings.health.timeout),
             _ => ("head", settings.timeouts.head),
         };

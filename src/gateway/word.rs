@@ -55,6 +55,14 @@ pub struct Call {
     pub outbox: Result<Arc<Outbox>, &'static str>,
 }
 
+impl Call {
+    /// How long it may take.
+    pub fn timeout(&self) -> std::time::Duration {
+        let tool = (self.method == Method::CallTool).then_some(&*self.target);
+        self.remote.settings.call_timeout(tool)
+    }
+}
+
 /// How a call has ended.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Done {

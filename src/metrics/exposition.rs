@@ -59,6 +59,8 @@ pub struct Extra {
     pub value: f64,
     /// Whether it only grows.
     pub counter: bool,
+    /// What it is of, where the family has several: the label's name and value. They stand next to each other.
+    pub label: Option<(&'static str, String)>,
 }
 
 impl Extra {
@@ -69,6 +71,7 @@ impl Extra {
             help,
             value,
             counter: false,
+            label: None,
         }
     }
 
@@ -79,6 +82,16 @@ impl Extra {
             help,
             value,
             counter: true,
+            label: None,
+        }
+    }
+
+    /// The same as one of several of its family.
+    #[must_use]
+    pub fn of(self, label: &'static str, value: &str) -> Self {
+        Self {
+            label: Some((label, value.to_owned())),
+            ..self
         }
     }
 }
@@ -197,17 +210,32 @@ impl Page {
     }
 
     fn extras(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        for extra in &self.extra {
-            let kind = if extra.counter {
+        for family in self
+            .extra
+            .chunk_by(|left, right| left.name == right.name && right.label.is_some())
+        {
+            let first = &family[0];
+            let kind = if first.counter {
                 MetricType::Counter
             } else {
                 MetricType::Gauge
             };
-            let metric = encoder.encode_descriptor(extra.name, extra.help, None, kind)?;
-            if extra.counter {
-                ConstCounter::new(extra.value).encode(metric)?;
-            } else {
-                ConstGauge::new(extra.value).encode(metric)?;
+            let mut metric = encoder.encode_descriptor(first.name, first.help, None, kind)?;
+            for extra in family {
+                let labels = extra.label.as_ref();
+                let labels = labels.map(|(name, value)| [(*name, value.as_str())]);
+                match (labels, extra.counter) {
+                    (Some(labels), true) => {
+                        ConstCounter::new(extra.value).encode(metric.encode_family(&labels)?)?
+                    }
+                    (Some(labels), false) => {
+                        ConstGauge::new(extra.value).encode(metric.encode_family(&labels)?)?
+                    }
+                    (None, true) => {
+                        metric.encode_counter::<[(&str, &str); 0], _, u64>(&extra.value, None)?;
+                    }
+                    (None, false) => metric.encode_gauge(&extra.value)?,
+                }
             }
         }
         Ok(())
@@ -322,5 +350,24 @@ mod tests {
             line(&text, "margay_tape_bytes_total "),
             "margay_tape_bytes_total 9.0"
         );
+    }
+
+    #[test]
+    fn upstreams_are_told_apart_and_their_families_stand_together() {
+        let numbers = |name: &str, is_up, tool_count| crate::metrics::UpstreamNumbers {
+            name: name.to_owned(),
+            is_up,
+            tool_count,
+        };
+        let upstreams = [numbers("a", true, 3), numbers("b", false, 0)];
+        let text = exposition(&[], &crate::metrics::upstream_extras(&upstreams));
+        let expected = "# TYPE margay_upstream_up gauge\n\
+             margay_upstream_up{upstream=\"a\"} 1.0\n\
+             margay_upstream_up{upstream=\"b\"} 0.0\n\
+             # HELP margay_upstream_tools Tools that the upstream lists.\n\
+             # TYPE margay_upstream_tools gauge\n\
+             margay_upstream_tools{upstream=\"a\"} 3.0\n\
+             margay_upstream_tools{upstream=\"b\"} 0.0\n";
+        assert!(text.contains(expected), "{text}");
     }
 }

@@ -8,7 +8,9 @@
 mod exposition;
 mod names;
 mod shard;
+mod upstream;
 
 pub use exposition::{CONTENT_TYPE, Extra, exposition};
 pub use names::{Counter, Gauge, Phase};
 pub use shard::ShardMetrics;
+pub use upstream::{UpstreamNumbers, upstream_extras};

@@ -94,6 +94,26 @@ impl UpstreamOffer {
         reading.offer
     }
 
+    /// Whether both offer the same.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let Self {
+            remote,
+            tools,
+            resources,
+            templates,
+            prompts,
+            hints,
+            capabilities,
+        } = self;
+        remote.index == other.remote.index
+            && *tools == other.tools
+            && *resources == other.resources
+            && *templates == other.templates
+            && *prompts == other.prompts
+            && *hints == other.hints
+            && *capabilities == other.capabilities
+    }
+
     /// How many tools it has, those that are not offered included.
     pub fn tool_count(&self) -> usize {
         self.tools.len()

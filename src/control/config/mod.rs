@@ -149,6 +149,7 @@ impl Parsed<'_> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let limits = self.limits(overrides)?;
         let components = self.components(overrides);
+        let upstreams = self.upstreams(overrides)?;
         let listen = pick(
             overrides.listen.as_deref(),
             document.listen.as_ref(),
@@ -170,6 +171,7 @@ impl Parsed<'_> {
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,
             demo: components.is_empty()
+                && upstreams.is_empty()
                 && overrides.component_dir.is_none()
                 && document.component_dir.is_none(),
             component_dir: self.component_dir(overrides, !components.is_empty()),
@@ -200,7 +202,7 @@ impl Parsed<'_> {
                 .or(document.log_format)
                 .unwrap_or_default(),
             network: self.network()?,
-            upstreams: self.upstreams(overrides)?,
+            upstreams,
             limits,
         })
     }

@@ -265,3 +265,69 @@ fn a_stream_that_breaks_off_is_gone_on_with() {
     );
     assert_eq!(rig.take_done().0, 1);
 }
+
+#[test]
+fn a_slow_call_that_may_be_made_twice_is_and_the_first_answer_counts() {
+    let mut upstream = modern(http("up", &["http://a/mcp", "http://b/mcp"]));
+    upstream.hedge_after = Some(std::time::Duration::from_millis(100));
+    let mut rig = Rig::new(vec![upstream]);
+    rig.begin(call(1, Revision::MODERN));
+    rig.begin(Ask {
+        is_repeatable: true,
+        ..call(2, Revision::MODERN)
+    });
+    rig.request();
+    let slow = rig.request();
+    rig.pass(90);
+    assert!(rig.requests.is_empty());
+    rig.pass(30);
+    let twin = rig.request();
+    assert!(rig.requests.is_empty(), "only what may be made twice");
+    assert_ne!(slow.place, twin.place);
+    assert_eq!(body(&slow)["params"], body(&twin)["params"]);
+    rig.respond(
+        &twin,
+        200,
+        json!({"result": {"resultType": "complete", "from": "twin"}}),
+    );
+    let (ticket, answer) = rig.take_done();
+    assert_eq!(
+        (ticket, &answer["id"], &answer["result"]["from"]),
+        (2, &json!(2), &json!("twin"))
+    );
+    assert!(rig.abandoned.contains(&slow.key));
+    rig.respond(&slow, 200, json!({"result": {"resultType": "complete"}}));
+    assert!(rig.done.is_empty());
+    assert_eq!(rig.gateway.call_count(), 1);
+}
+
+#[test]
+fn a_call_whose_first_attempt_fails_waits_for_its_second() {
+    let mut upstream = modern(http("up", &["http://a/mcp", "http://b/mcp"]));
+    upstream.hedge_after = Some(std::time::Duration::from_millis(100));
+    let mut rig = Rig::new(vec![upstream]);
+    rig.begin(Ask {
+        is_repeatable: true,
+        ..call(1, Revision::MODERN)
+    });
+    let slow = rig.request();
+    rig.pass(120);
+    let twin = rig.request();
+    rig.fail(&slow, Reached::Sent, Failed::Connection, "broke off");
+    assert!(rig.done.is_empty());
+    rig.respond(&twin, 200, json!({"result": {"resultType": "complete"}}));
+    assert_eq!(rig.take_done().0, 1);
+}
+
+#[test]
+fn a_tool_may_have_a_time_of_its_own() {
+    let mut upstream = modern(http("up", &[URL]));
+    upstream.tool_timeouts = vec![(
+        crate::upstream::naming::Glob::new("ec*"),
+        std::time::Duration::from_millis(200),
+    )];
+    let mut rig = Rig::new(vec![upstream]);
+    rig.begin(call(1, Revision::MODERN));
+    rig.pass(230);
+    assert!(error(&mut rig, 1).contains("200 ms"));
+}

@@ -94,6 +94,9 @@ impl<P> Dispatcher<P> {
             ticket,
         };
         let home = self.home(upstreams, &forward.remote, invocation);
+        let tool = matches!(invocation.operation, Operation::CallTool { .. });
+        let settings = &forward.remote.settings;
+        let timeout = settings.call_timeout(tool.then_some(&*forward.theirs));
         let patience = Arc::new(Patience::default());
         let forwarded = Forwarded {
             shared: Arc::clone(&shared),
@@ -101,7 +104,7 @@ impl<P> Dispatcher<P> {
             remote: forward.remote.index,
             caller,
             patience: Arc::clone(&patience),
-            timeout: forward.remote.settings.timeouts.call,
+            timeout,
         };
         let outbox = asker.hears.map(|()| self.pool.outbox(ticket));
         let mut away = Away::new(

@@ -134,3 +134,68 @@ fn a_paused_stream_is_not_silent_but_its_call_has_an_end() {
     ));
     thread.is_gone();
 }
+
+#[test]
+fn an_exchange_that_is_paused_before_it_leaves_is_sent_and_not_heard() {
+    let mut thread = Thread::new();
+    let server = thread.network.serve(address(80));
+    let remote = remote(0, &[80], PoolRules::default(), None);
+    thread.begin(post(1, &remote, "{}"));
+    thread.transport.pause(&mut thread.ring, ExchangeKey(1));
+    thread.settle();
+    let peer = server.accept().unwrap();
+    assert!(text(&peer.take()).ends_with("{}"));
+    let answer = json(&"1".repeat(100_000));
+    peer.write(answer.as_bytes());
+    thread.settle();
+    assert_eq!(peer.unread(), answer.len());
+    assert!(thread.take().is_empty());
+    thread
+        .transport
+        .resume(&mut thread.ring, ExchangeKey(1), thread.now_ms);
+    assert_eq!(thread.take().len(), 3);
+    thread.is_gone();
+}
+
+#[test]
+fn a_connection_that_a_held_answer_sets_free_is_used_in_the_same_turn() {
+    let rules = PoolRules {
+        max_active: 1,
+        ..PoolRules::default()
+    };
+    let mut thread = Thread::new();
+    let server = thread.network.serve(address(80));
+    let remote = remote(0, &[80], rules, None);
+    thread.begin(post(1, &remote, "{}"));
+    thread.begin(post(2, &remote, "{}"));
+    thread.settle();
+    // It is with us already when nobody wants it any more.
+    server.accept().unwrap().write(json("1").as_bytes());
+    let mut completions = Vec::new();
+    while !completions
+        .iter()
+        .any(|completion| matches!(completion, Completion::Received { .. }))
+    {
+        thread.ring.turn(&mut completions).unwrap();
+    }
+    thread.transport.pause(&mut thread.ring, ExchangeKey(1));
+    for completion in completions {
+        thread
+            .transport
+            .complete(&mut thread.ring, completion, thread.now_ms, &mut |event| {
+                panic!("{event:?}");
+            });
+    }
+    assert!(thread.take().is_empty());
+    thread
+        .transport
+        .resume(&mut thread.ring, ExchangeKey(1), thread.now_ms);
+    assert_eq!(thread.transport.stats().waiting, 1);
+    thread.step();
+    assert_eq!(thread.told.len(), 3);
+    assert_eq!(thread.transport.stats().waiting, 0);
+    thread
+        .transport
+        .abandon(&mut thread.ring, ExchangeKey(2), thread.now_ms);
+    thread.is_gone();
+}

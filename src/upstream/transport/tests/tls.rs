@@ -254,6 +254,8 @@ fn connections_with_tls_are_made_ahead_of_need() {
         (thread.take().len(), thread.transport.stats().reused),
         (3, 1)
     );
+    thread.wait(10_000);
+    assert!(peer.socket.is_closed(), "once its goodbye is sent");
     thread.is_gone();
 }
 
@@ -330,4 +332,25 @@ fn a_break_at_any_step_of_a_call_over_tls_ends_it_once() {
         thread.is_gone();
     }
     assert!(broke > 3, "{broke}");
+}
+
+#[test]
+fn a_goodbye_that_nobody_reads_is_not_waited_for_long() {
+    let secure = Secure::new();
+    let mut thread = Thread::new();
+    let server = thread.network.serve(address(443));
+    let remote = remote(0, &[443], PoolRules::default(), Some(secure.client()));
+    thread.begin(post(1, &remote, "{}"));
+    thread.settle();
+    let mut peer = secure.peer(server.accept().unwrap());
+    peer.talk(&mut thread);
+    peer.say(&mut thread, &json("{}"));
+    assert_eq!(thread.take().len(), 3);
+    peer.socket.set_window(Some(0));
+    thread.transport.drain(&mut thread.ring, thread.now_ms);
+    thread.settle();
+    assert!(!peer.socket.is_closed());
+    thread.wait(1_000);
+    assert!(peer.socket.is_closed());
+    thread.is_gone();
 }

@@ -1,0 +1,215 @@
+//! Upstreams as control has them: made from the configuration, their names resolved, their children kept, and what they offer
+//! put in force.
+//!
+//! ```text
+//!   homes ──news──▶ link ──▶ offers' thread ──▶ publisher        (the latest news of each upstream)
+//!   homes ──orders─▶ link ──▶ this runtime: a task for each child ──words──▶ homes
+//!                                        └─ names resolved now and then ──▶ places
+//! ```
+//!
+//! Invariants: no home ever waits for control; what an upstream said last is what is in force; every child that was started
+//! has ended when [`Started::stop`] is over, or was left to its keeper, which ends it.
+
+mod children;
+mod link;
+mod offers;
+mod reading;
+mod remotes;
+mod resolve;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::config::Config;
+use super::publisher::Publisher;
+use crate::error::{Problem, exit};
+use crate::gateway::Word;
+use crate::shard::{Shared, Upstreams};
+use crate::upstream::remote::Remote;
+use children::{Nursery, STOP_DEADLINE};
+use link::Link;
+pub use offers::OfferSet;
+use resolve::Resolver;
+
+/// This very program, also once its file was replaced by another version's: its subcommands are the children's keepers.
+const SELF: &str = "/proc/self/exe";
+
+/// Time that a start waits for the first look at the upstreams' names.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+
+/// Upstreams that are there and not yet served.
+pub struct Prepared {
+    remotes: Vec<Arc<Remote>>,
+    link: Arc<Link>,
+    resolver: Resolver,
+    runtime: tokio::runtime::Runtime,
+    entry_count_max: usize,
+    child_count_max: usize,
+}
+
+impl Prepared {
+    /// The upstreams of a configuration, their names looked up once; none where it has none. Blocks for a moment, and must not be
+    /// called inside an async context.
+    ///
+    /// Errors: a header's variable is not set, a certificate cannot be read, a header cannot be sent.
+    pub fn of(config: &Config) -> Result<Option<Self>, Problem> {
+        if config.upstreams.is_empty() {
+            return Ok(None);
+        }
+        let remotes = remotes::remotes(&config.upstreams, |name| std::env::var(name))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("margay-names")
+            .build()
+            .map_err(|error| no_thread(&error))?;
+        let mut resolver = Resolver::new(&remotes);
+        // What does not resolve in time is looked up again, and known then.
+        let _ = runtime.block_on(async { tokio::time::timeout(FIRST_LOOK, resolver.look()).await });
+        Ok(Some(Self {
+            link: Arc::new(Link::new(remotes.len())),
+            remotes,
+            resolver,
+            runtime,
+            entry_count_max: config.limits.upstream_entry_count_max,
+            child_count_max: config.limits.upstream_child_count_max,
+        }))
+    }
+
+    /// All of them, as nobody knows yet what they offer.
+    pub fn offers(&self) -> OfferSet {
+        OfferSet::new(&self.remotes)
+    }
+
+    /// What threads share about them; `homes` are the ports of those with a ring.
+    pub fn shared(&self, homes: Range<u16>) -> Upstreams {
+        Upstreams {
+            remotes: self.remotes.clone(),
+            homes,
+            control: self.link.clone(),
+        }
+    }
+
+    /// Begins to hear news and to take orders. What homes have said before waits.
+    ///
+    /// Errors: the host gives no thread.
+    pub fn start(
+        self,
+        shared: &Arc<Shared>,
+        publisher: &Arc<Publisher>,
+    ) -> Result<Started, Problem> {
+        let Self {
+            remotes,
+            link,
+            resolver,
+            runtime,
+            entry_count_max,
+            child_count_max,
+        } = self;
+        let (unknown_count, unknown) = watch::channel(remotes.len());
+        let reader = reading::Reading {
+            link: Arc::clone(&link),
+            remotes: remotes.clone(),
+            publisher: Arc::downgrade(publisher),
+            entry_count_max,
+            unknown_count,
+        };
+        let reader = std::thread::Builder::new()
+            .name("margay-offers".to_owned())
+            .spawn(move || reader.run())
+            .map_err(|error| no_thread(&error))?;
+        link.set_reader(reader.thread().clone());
+        let homes = Arc::downgrade(shared);
+        let nursery = Nursery::new(
+            remotes,
+            child_count_max,
+            PathBuf::from(SELF),
+            move |child, news| hand(&homes, child.port, Word::Child { child, news }),
+        );
+        let (stopped, ended) = watch::channel(false);
+        let orders = Arc::clone(&link);
+        let keeper = std::thread::Builder::new()
+            .name("margay-children".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let names = tokio::spawn(resolver.run());
+                    nursery.run(&orders).await;
+                    names.abort();
+                });
+                // A lookup may still hang in the system's resolver.
+                runtime.shutdown_background();
+                stopped.send_replace(true);
+            })
+            .map_err(|error| no_thread(&error))?;
+        Ok(Started {
+            link,
+            unknown,
+            ended,
+            threads: [reader, keeper],
+        })
+    }
+}
+
+fn hand(homes: &Weak<Shared>, port: u16, word: Word) {
+    // Where nobody is left to hear it there is nobody left to tell.
+    if let Some(shared) = homes.upgrade()
+        && let Some(port) = shared.ports.get(usize::from(port))
+    {
+        port.hand(word);
+    }
+}
+
+/// Upstreams in service.
+pub struct Started {
+    link: Arc<Link>,
+    /// How many have neither said what they offer nor are known to be down.
+    unknown: watch::Receiver<usize>,
+    ended: watch::Receiver<bool>,
+    threads: [JoinHandle<()>; 2],
+}
+
+impl Started {
+    /// Waits until each has said what it offers, or is known to be down, but no longer than this.
+    pub fn known(&self, deadline: Duration) -> impl Future<Output = ()> + use<> {
+        let mut unknown = self.unknown.clone();
+        async move {
+            let all = unknown.wait_for(|count| *count == 0);
+            if tokio::time::timeout(deadline, all).await.is_err() {
+                tracing::warn!(
+                    upstreams = *unknown.borrow(),
+                    "have not said yet what they offer; it is added once they have (limits.upstream_start_deadline)"
+                );
+            }
+        }
+    }
+
+    /// Ends all children and waits until they have ended. Bounded: the keeper of one that does not end does that.
+    pub async fn stop(mut self) {
+        self.link.end();
+        let ended = self.ended.wait_for(|ended| *ended);
+        let _ = tokio::time::timeout(STOP_DEADLINE + Duration::from_secs(1), ended).await;
+        for thread in self.threads {
+            if thread.is_finished() {
+                // It has nothing to say beyond what it has logged.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+fn no_thread(error: &std::io::Error) -> Problem {
+    Problem::operator(
+        exit::HOST,
+        "upstreams",
+        "",
+        error.to_string(),
+        "raise the limits on files and threads",
+    )
+}
+
+#[cfg(test)]
+mod tests;
