@@ -1,10 +1,14 @@
 //! `margay stdio --upstream`: one client on a pipe, and upstreams behind it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::harness::process::Process;
 use crate::harness::upstream::child::lives;
 use crate::harness::upstream::{Child, HttpUpstream, Script};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Forward {
     http: HttpUpstream,
@@ -37,12 +41,33 @@ fn forward(http: Script, child: Script) -> Forward {
                 process,
             };
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     panic!("the upstreams are never offered");
 }
 
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 impl Forward {
+    /// Calls of `hang` that the upstreams have got.
+    fn hanging(&self) -> usize {
+        let calls = [
+            self.http.messages("tools/call"),
+            self.child.messages("tools/call"),
+        ]
+        .concat();
+        calls
+            .iter()
+            .filter(|call| call["params"]["name"] == "hang")
+            .count()
+    }
+
     fn call(&mut self, id: Value, tool: &str, arguments: Value) {
         self.process
             .send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
@@ -85,7 +110,7 @@ fn both_eras_on_one_pipe_reach_upstreams_of_every_kind() {
 fn a_client_on_the_pipe_is_asked_hears_progress_and_cancels() {
     let mut forward = forward(Script::legacy("h"), Script::legacy("c"));
     forward.process.initialize("2025-11-25");
-    for upstream in ["http", "piped"] {
+    for (upstream, count) in [("http", 1), ("piped", 2)] {
         forward.call(json!(1), &format!("{upstream}__ask"), json!({}));
         let question = forward.process.next();
         assert_eq!(question["method"], "elicitation/create", "{question}");
@@ -115,6 +140,7 @@ fn a_client_on_the_pipe_is_asked_hears_progress_and_cancels() {
         assert_eq!(forward.process.next()["id"], 2);
 
         forward.call(json!(3), &format!("{upstream}__hang"), json!({}));
+        wait_until("the upstream has the call", || forward.hanging() == count);
         forward.process.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 3}}));
         forward.call(json!(4), &format!("{upstream}__who"), json!({}));
         assert_eq!(
@@ -123,16 +149,9 @@ fn a_client_on_the_pipe_is_asked_hears_progress_and_cancels() {
             "what was cancelled has no answer"
         );
     }
-    let cancelled =
-        || forward.http.notes("cancelled").len() + forward.child.notes("cancelled").len();
-    let start = std::time::Instant::now();
-    while cancelled() < 2 {
-        assert!(
-            start.elapsed().as_secs() < 20,
-            "the upstreams never hear of it"
-        );
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    wait_until("the upstreams hear of it", || {
+        forward.http.notes("cancelled").len() + forward.child.notes("cancelled").len() == 2
+    });
 }
 
 #[test]
@@ -152,9 +171,5 @@ fn the_children_end_with_the_pipe_and_with_a_process_that_is_killed() {
     let pid = forward_.child.living()[0];
     // Dropping it kills it.
     drop(forward_.process);
-    let start = std::time::Instant::now();
-    while lives(pid) {
-        assert!(start.elapsed().as_secs() < 20, "an orphan is left");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    wait_until("no orphan is left", || !lives(pid));
 }

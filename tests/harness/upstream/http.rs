@@ -162,7 +162,7 @@ fn accept(listener: &TcpListener, brain: &Arc<Brain>, shared: &Arc<Shared>) {
     }
 }
 
-fn serve(brain: &Brain, shared: &Shared, wire: &mut Wire, connection: u64) {
+fn serve(brain: &Arc<Brain>, shared: &Shared, wire: &mut Wire, connection: u64) {
     while let Some(request) = wire.request() {
         brain.journal.note(request.entry(connection));
         let mode = *shared.mode.lock().unwrap();
@@ -197,7 +197,7 @@ fn stall(brain: &Brain, wire: &mut Wire) {
 }
 
 /// Whether the connection can be used again.
-fn answer(brain: &Brain, shared: &Shared, wire: &mut Wire, request: &Request) -> bool {
+fn answer(brain: &Arc<Brain>, shared: &Shared, wire: &mut Wire, request: &Request) -> bool {
     let path = request.path.split('?').next().unwrap_or_default();
     match (request.method.as_str(), path) {
         ("GET", "/healthz") => wire.answer(200, "", b"well"),
@@ -346,7 +346,7 @@ fn old_stream(brain: &Brain, shared: &Shared, wire: &mut Wire) -> bool {
     false
 }
 
-fn old_message(brain: &Brain, shared: &Shared, wire: &mut Wire, request: &Request) -> bool {
+fn old_message(brain: &Arc<Brain>, shared: &Shared, wire: &mut Wire, request: &Request) -> bool {
     let session = request.path.split("session=").nth(1).unwrap_or_default();
     let stream = shared.old_streams.lock().unwrap().get(session).cloned();
     let (Some(stream), Ok(message)) = (stream, serde_json::from_slice::<Value>(&request.body))
@@ -361,10 +361,14 @@ fn old_message(brain: &Brain, shared: &Shared, wire: &mut Wire, request: &Reques
     } else if message["id"].is_null() {
         brain.notified(session, &message);
     } else {
-        let mut voice = OnStream(stream.clone());
-        if let Outcome::Answer(answer) = brain.request(session, &message, &mut voice) {
-            let _ = stream.send(Value::String(answer));
-        }
+        // The answer comes on the stream: this connection is free for whatever else its client says.
+        let (brain, session) = (Arc::clone(brain), session.to_owned());
+        std::thread::spawn(move || {
+            let mut voice = OnStream(stream.clone());
+            if let Outcome::Answer(answer) = brain.request(&session, &message, &mut voice) {
+                let _ = stream.send(Value::String(answer));
+            }
+        });
     }
     true
 }
