@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod check;
 mod given;
 mod listing;
 mod names;
@@ -28,6 +29,7 @@ use crate::mcp::{Era, Revision};
 use crate::upstream::remote::Remote;
 
 pub use build::{LIST_TTL_MS, Sources};
+pub use check::check;
 use listing::Listing;
 pub use listing::Page;
 pub use offer::UpstreamOffer;
