@@ -13,6 +13,7 @@ mod children;
 mod command_line;
 mod eras;
 mod framing;
+mod gateway;
 mod host;
 mod http_sse;
 mod legacy;

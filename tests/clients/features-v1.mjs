@@ -1,11 +1,13 @@
-// The features over the TypeScript SDK of the legacy era. Arguments: the target, the era (always "legacy"); JSON.
+// The features over the TypeScript SDK of the legacy era. Arguments: the target, the era (always "legacy"), and, where it is
+// servers that others wrote, which; JSON.
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import * as types from '@modelcontextprotocol/sdk/types.js';
 import { CAPABILITIES, featuresOf, observe, pause, textOf } from './features.mjs';
+import { featuresOfUpstreams } from './upstreams.mjs';
 
-const [target] = process.argv.slice(2).map((text) => JSON.parse(text));
+const [target, , upstreams] = process.argv.slice(2).map((text) => JSON.parse(text));
 const SCHEMAS = {
   'elicitation/create': types.ElicitRequestSchema,
   'sampling/createMessage': types.CreateMessageRequestSchema,
@@ -38,7 +40,7 @@ const peer = {
 };
 const features = { ...featuresOf(peer), undeclared, tasks };
 if (target.url) Object.assign(features, { reconnection, 'a cut stream': cutStream, resumption });
-await observe(features);
+await observe(upstreams ? featuresOfUpstreams(peer, upstreams) : features);
 await client.close();
 
 async function undeclared() {

@@ -1,9 +1,11 @@
-// The features over the TypeScript SDK of both eras. Arguments: the target, the era ("legacy", "2026-07-28"); JSON.
+// The features over the TypeScript SDK of both eras. Arguments: the target, the era ("legacy", "2026-07-28"), and, where it is
+// servers that others wrote, which; JSON.
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { CAPABILITIES, featuresOf, observe, textOf } from './features.mjs';
+import { featuresOfUpstreams } from './upstreams.mjs';
 
-const [target, era] = process.argv.slice(2).map((text) => JSON.parse(text));
+const [target, era, upstreams] = process.argv.slice(2).map((text) => JSON.parse(text));
 const mode = era === 'legacy' ? era : { pin: era };
 
 async function connect(capabilities) {
@@ -26,7 +28,7 @@ const peer = {
 };
 const features = { ...featuresOf(peer), undeclared };
 if (target.url && !isModern) features.reconnection = reconnection;
-await observe(features);
+await observe(upstreams ? featuresOfUpstreams(peer, upstreams) : features);
 await client.close();
 
 async function undeclared() {

@@ -1,4 +1,5 @@
-"""The features over the Python SDK. Arguments: the target, the era ("legacy", "2026-07-28"); JSON.
+"""The features over the Python SDK. Arguments: the target, the era ("legacy", "2026-07-28"), and, where it is servers that
+others wrote, which; JSON.
 
 Prints one line of JSON: what each feature observed, or the error it met. `features.py` knows what that has to be.
 """
@@ -14,12 +15,13 @@ import warnings
 
 import anyio
 import mcp_types as types
+import upstreams_sdk
 from mcp import Client, MCPError, StdioServerParameters
 
 # The SDK tells that methods of the legacy era are deprecated; that era is what is tried here.
 warnings.simplefilter("ignore")
 
-TARGET, ERA = (json.loads(text) for text in sys.argv[1:3])
+TARGET, ERA, *UPSTREAMS = (json.loads(text) for text in sys.argv[1:])
 IS_MODERN = ERA != "legacy"
 WATCHED = "test://watched-resource"
 LOG_LEVEL = "io.modelcontextprotocol/logLevel"
@@ -248,8 +250,9 @@ FEATURES = {
 
 async def main():
     peer, observed = Peer(), {}
+    features = upstreams_sdk.features_of(*UPSTREAMS) if UPSTREAMS else FEATURES
     async with peer.client:
-        for name, feature in FEATURES.items():
+        for name, feature in features.items():
             try:
                 with anyio.fail_after(30):
                     observed[name] = await feature(peer)

@@ -4,7 +4,8 @@ Inspector's command line, and curl; over HTTP and over standard input and output
 Plain HTTP from this program gives the reference: which tools there are, what arguments their schemas allow, and
 what they answer. Every client must list the same tools and get the same answers.
 
-All else that MCP offers is in `features.py`, which runs after this.
+All else that MCP offers is in `features.py`, and the same clients before servers that others wrote, with the gateway between
+them, in `upstreams.py`; both run after this.
 """
 
 import json
@@ -14,19 +15,19 @@ import subprocess
 import sys
 import tempfile
 import traceback
-import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE.parent / "support"))
 sys.path.insert(0, str(HERE))
 import features  # noqa: E402
+import upstreams  # noqa: E402
 from appliance import BINARY, NODE, PYTHON, TOOLS, Appliance, Tally, clean_environment  # noqa: E402
+from modern import MODERN, modern_headers, modern_request, post  # noqa: E402
 
 CLIENT_SECONDS_MAX = 60
 TEXT = "Grüße, \"☃\" \\ 𝄞\n\tend"
 INSPECTOR = TOOLS / "node_modules" / "@modelcontextprotocol" / "inspector" / "clients" / "launcher" / "build" / "index.js"
-MODERN = "2026-07-28"
 
 # What runs it, the eras it knows, and the revision that must come out of each.
 SDKS = {
@@ -37,28 +38,6 @@ SDKS = {
     ),
     "Python mcp 2.3": ([PYTHON, str(HERE / "sdk.py")], {"legacy": "2025-11-25", "auto": MODERN, MODERN: MODERN}),
 }
-
-
-def modern_request(method, params):
-    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
-    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
-
-
-def modern_headers(method, params):
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "application/json, text/event-stream",
-        "MCP-Protocol-Version": MODERN,
-        "Mcp-Method": method,
-    }
-    return headers | ({"Mcp-Name": params["name"]} if "name" in params else {})
-
-
-def post(url, method, params):
-    body = json.dumps(modern_request(method, params)).encode()
-    request = urllib.request.Request(url, body, modern_headers(method, params))
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)["result"]
 
 
 def sample(schema):
@@ -159,7 +138,7 @@ def main():
     for script in ("sdk-v1.mjs", "sdk-v2.mjs"):  # a module looks for its imports beside itself
         shutil.copy(HERE / script, TOOLS / script)
     tally, url = Tally("clients"), sys.argv[1] if len(sys.argv) > 1 else None
-    for checks in [check_all] if url else [check_all, features.check_all]:
+    for checks in [check_all] if url else [check_all, features.check_all, lambda tally, _: upstreams.check_all(tally)]:
         try:
             checks(tally, url)
         except Exception:  # one answer that nobody expected must not hide the count

@@ -3,9 +3,13 @@
 Three runs: suite 0.2 with the requirements of 2025-11-25 and of 2026-07-28, and suite 0.1. What is known to
 fail stands in a file beside this one. A scenario that fails and is not named there fails the run, and so does
 one that is named there and passes: the lists only ever get shorter.
+
+Three servers: the appliance with the component that has all of MCP; a gateway before such an appliance, over HTTP; and
+a gateway before one that is its child. The same lists hold for all: nothing may get lost on the way.
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import re
@@ -18,7 +22,9 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE.parent / "support"))
-from appliance import CONFORMANCE_COMPONENT, NODE, TOOLS, Appliance, Tally  # noqa: E402
+from appliance import (  # noqa: E402
+    BINARY, CONFORMANCE_COMPONENT, NODE, TOOLS, Appliance, Tally, clean_environment,
+)
 
 SUITE = TOOLS / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 SUITE_STABLE = TOOLS / "node_modules" / "conformance-stable" / "dist" / "index.js"
@@ -32,6 +38,8 @@ RUNS = [
 # Scenarios that the suite runs and does not score, and that fail; the others of that kind have to pass.
 UNSCORED_FAILURES = {"2025-11-25": set(), "2026-07-28": set(), "suite-0.1": set()}
 RUN_SECONDS_MAX = 300
+# The last that is listed: once it is offered all are.
+A_TOOL = "test_x_mcp_header"
 VERDICT = re.compile(r"^[✓✗] ([\w./-]+): (\d+) passed, (\d+) failed", re.MULTILINE)
 # The suite's own reading of the list: as expected, stale, unexpected. A warning counts as a failure there.
 LISTED = re.compile(r"^  ([~✓✗]) ([\w./:-]+)$", re.MULTILINE)
@@ -40,9 +48,45 @@ LISTED = re.compile(r"^  ([~✓✗]) ([\w./:-]+)$", re.MULTILINE)
 REPORT_FOLDER = re.compile(r"server-(.+)-\d{4}-\d{2}-\d{2}T[\d-]+Z")
 
 
-def run(tally, url, name, suite, arguments, keep):
+@contextlib.contextmanager
+def itself(components):
+    """The appliance alone."""
+    with Appliance(*components) as appliance:
+        yield appliance, [appliance]
+
+
+@contextlib.contextmanager
+def gateway_over_http(components):
+    with Appliance(*components) as back, gateway({"url": back.url}) as front:
+        yield front, [front, back]
+
+
+@contextlib.contextmanager
+def gateway_over_stdio(components):
+    with tempfile.TemporaryDirectory() as folder:
+        child = {"command": BINARY, "args": ["stdio", *components], "env": clean_environment(folder)}
+        with gateway(child) as front:
+            yield front, [front]
+
+
+@contextlib.contextmanager
+def gateway(upstream):
+    """One before this upstream, whose names stay as they are."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "margay.yaml"
+        # JSON is YAML.
+        path.write_text(json.dumps({"upstreams": {"back": upstream | {"prefix": "never"}}}))
+        with Appliance("--config", str(path)) as front:
+            yield front.wait_for(A_TOOL)
+
+
+SERVERS = {"": itself, "gateway over HTTP, ": gateway_over_http, "gateway over stdio, ": gateway_over_stdio}
+
+
+def run(tally, url, where, name, suite, arguments, keep):
     listed = HERE / f"expected-failures-{name}.yaml"
-    report = keep / name
+    report = keep / where / name
+    unscored_failures, name = UNSCORED_FAILURES[name], f"{where}{name}"
     shutil.rmtree(report, ignore_errors=True)  # else it would be added to
     command = [NODE, str(suite), "server", "--url", url, *arguments, "--expected-failures", str(listed)]
     command += ["-o", str(report)]
@@ -67,7 +111,7 @@ def run(tally, url, name, suite, arguments, keep):
         tally.check(f"{name} {entry}", False, evidence(output, entry.split(":")[0]))
     for entry in sorted(marks["✓"]):
         tally.check(f"{name} {entry}", False, f"it is listed in {listed.name} and passes: take it out")
-    for scenario in sorted(unscored ^ UNSCORED_FAILURES[name]):
+    for scenario in sorted(unscored ^ unscored_failures):
         reason = evidence(output, scenario) if scenario in unscored else "it passes: take it out of UNSCORED_FAILURES"
         tally.check(f"{name} {scenario} (not scored)", False, reason)
     tally.check(f"{name} as the suite sees it", done.returncode == 0 and len(verdicts) > 20, output[-2000:])
@@ -88,28 +132,39 @@ def evidence(output, scenario):
     return "".join(part for part in parts if part.startswith(f"Running scenario: {scenario} "))[:4000]
 
 
+def serve(tally, where, server, components, all_runs):
+    with server(components or [CONFORMANCE_COMPONENT]) as (appliance, every):
+        all_runs(appliance.url, where)
+    tally.check(f"{where}the appliance drains and exits with 0", all(one.exit_code == 0 for one in every))
+
+
+def guarded(tally, what, work):
+    """A suite that hangs must not hide the count."""
+    try:
+        work()
+    except Exception:
+        tally.check(f"{what} come to their end", False, traceback.format_exc())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", help="check this server instead of starting one")
+    parser.add_argument("--only", choices=[server.__name__ for server in SERVERS.values()], help="this server alone")
     parser.add_argument("--keep", help="a folder for the suite's own report of every check")
     parser.add_argument("components", nargs="*", help="components to serve (default: the one of tests/components/conformance)")
     options = parser.parse_args()
     tally = Tally("conformance")
 
-    def all_runs(url):
+    def all_runs(url, where=""):
         with tempfile.TemporaryDirectory() as folder:
             for name, suite, arguments in RUNS:
-                run(tally, url, name, suite, arguments, pathlib.Path(options.keep or folder))
+                run(tally, url, where, name, suite, arguments, pathlib.Path(options.keep or folder))
 
-    try:
-        if options.url:
-            all_runs(options.url)
-        else:
-            with Appliance(*(options.components or [CONFORMANCE_COMPONENT])) as appliance:
-                all_runs(appliance.url)
-            tally.check("the appliance drains and exits with 0", appliance.exit_code == 0)
-    except Exception:  # a suite that hangs must not hide the count
-        tally.check("the runs come to their end", False, traceback.format_exc())
+    if options.url:
+        guarded(tally, "the runs", lambda: all_runs(options.url))
+    for where, server in SERVERS.items() if not options.url else ():
+        if options.only in (None, server.__name__):
+            guarded(tally, f"{where}the runs", lambda: serve(tally, where, server, options.components, all_runs))
     return tally.close()
 
 

@@ -2,7 +2,9 @@
 
 pub mod guests;
 mod jobs;
+pub mod process;
 pub mod sse;
+pub mod upstream;
 
 // The unit tests use more of it.
 #[allow(dead_code)]
@@ -353,11 +355,8 @@ impl Client {
             .expect("a session id")
             .to_owned();
         let done = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-        assert_eq!(
-            self.post(done, &format!("Mcp-Session-Id: {session}\r\n"))
-                .status,
-            202
-        );
+        let headers = format!("Mcp-Session-Id: {session}\r\nMCP-Protocol-Version: {revision}\r\n");
+        assert_eq!(self.post(done, &headers).status, 202);
         session
     }
 }

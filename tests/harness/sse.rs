@@ -37,6 +37,7 @@ impl Event {
 /// What came of a request: one JSON object, or events.
 #[derive(Debug)]
 pub struct Exchange {
+    pub status: u16,
     pub head: String,
     pub events: Vec<Event>,
 }
@@ -88,12 +89,19 @@ impl Client {
         self.read_exchange()
     }
 
-    /// Reads an answer to its end.
+    /// Reads a good answer to its end.
     pub fn read_exchange(&mut self) -> Exchange {
+        let exchange = self.read_any();
+        assert_eq!(exchange.status, 200, "{}", exchange.head);
+        exchange
+    }
+
+    /// Reads an answer of any status to its end.
+    pub fn read_any(&mut self) -> Exchange {
         let head = self.head();
-        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let mut answer = Answer {
-            status: 200,
+            status,
             head,
             body: Vec::new(),
         };
@@ -114,6 +122,7 @@ impl Client {
             }]
         };
         Exchange {
+            status,
             head: answer.head,
             events,
         }

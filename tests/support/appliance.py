@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 import time
 
+from modern import listed
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 BINARY = os.environ.get("MARGAY", str(TARGET / "debug" / "margay"))
@@ -81,6 +83,17 @@ class Appliance:
             return connection.getresponse().status == 200
         except OSError:
             return False
+
+    def wait_for(self, *tools):
+        """Until these are offered: an upstream's come when it has been asked for them."""
+        until = time.monotonic() + START_SECONDS_MAX
+        while True:
+            names = {tool["name"] for tool in listed(self.url, "tools/list", "tools")}
+            if names.issuperset(tools):
+                return self
+            if time.monotonic() > until:
+                raise RuntimeError(f"{set(tools) - names} are not offered:\n{self.output()}")
+            time.sleep(0.05)
 
     def output(self):
         self.log.seek(0)
