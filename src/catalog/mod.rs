@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod check;
 mod given;
 mod listing;
 mod names;
@@ -28,6 +29,7 @@ use crate::mcp::{Era, Revision};
 use crate::upstream::remote::Remote;
 
 pub use build::{LIST_TTL_MS, Sources};
+pub use check::check;
 use listing::Listing;
 pub use listing::Page;
 pub use offer::UpstreamOffer;
@@ -53,6 +55,8 @@ pub struct Catalog {
     refused: [Option<Arc<Remote>>; 4],
     /// The upstreams that complete arguments.
     completing: Vec<usize>,
+    /// What clients may tell their models.
+    instructions: String,
     /// By revision.
     capabilities: [String; Revision::ALL.len()],
 }
@@ -66,6 +70,11 @@ struct TemplateRef {
 }
 
 impl Catalog {
+    /// What clients may tell their models about everything that is offered.
+    pub fn instructions(&self) -> &str {
+        &self.instructions
+    }
+
     /// The number of this generation; it only grows.
     pub fn generation(&self) -> u64 {
         self.generation

@@ -248,6 +248,9 @@ async fn supervise(
         admin.begin_drain();
     }
     tracing::info!("draining");
+    if let Some(upstreams) = &upstreams {
+        upstreams.drain();
+    }
     plane.drain();
     let drained = tokio::select! {
         drained = finish(&*plane, config.limits.drain_deadline + DRAIN_GRACE, upstreams) => drained,

@@ -82,6 +82,7 @@ pub fn run(config: &Config) -> Result<(), Problem> {
     let served = server.run().map_err(failed);
     drop((server, entered));
     if let Some(home) = home {
+        home.upstreams.drain();
         shared.drain();
         timers.block_on(home.end(config.limits.drain_deadline));
     }

@@ -77,8 +77,10 @@ impl Gateway {
             match self.routes[pending.remote].permit(0, now_ms) {
                 Ok(ticket) => (pending.place, pending.permit) = (Some(0), Some(ticket)),
                 Err(retry_in_ms) => {
-                    self.routes[pending.remote].numbers.refused += 1;
-                    return self.fail(slot, Failure::unavailable(retry_in_ms));
+                    let route = &mut self.routes[pending.remote];
+                    route.numbers.refused += 1;
+                    let last = route.last_failure.clone();
+                    return self.fail(slot, Failure::unavailable(retry_in_ms, &last));
                 }
             }
         }

@@ -62,13 +62,13 @@ impl Failure {
     }
 
     /// Every place is down, or its breaker open.
-    pub(super) fn unavailable(retry_in_ms: u64) -> Self {
+    pub(super) fn unavailable(retry_in_ms: u64, last: &str) -> Self {
         Self {
             retry_in_ms: Some(retry_in_ms),
             ..Self::here(
                 Failed::Refused,
                 format!(
-                    "is not available: its latest calls failed, and it is tried again in {retry_in_ms} ms"
+                    "is not available, and is tried again in {retry_in_ms} ms: of its latest calls too many failed; it {last}"
                 ),
                 "unavailable",
             )
@@ -171,6 +171,11 @@ impl Gateway {
         let Some(pending) = self.pending.get_mut(slot) else {
             return;
         };
+        if failure.blames {
+            self.routes[pending.remote]
+                .last_failure
+                .clone_from(&failure.why);
+        }
         if pending.twin.is_some_and(|twin| self.pending.contains(twin)) {
             // The second attempt may still be answered.
             return self.leave_to_twin(slot);

@@ -83,6 +83,8 @@ pub(super) struct Route {
     pub(super) links: HashMap<Scope, u64>,
     pub(super) feed: Option<Feed>,
     pub(super) numbers: Numbers,
+    /// Why a call failed last.
+    pub(super) last_failure: String,
 }
 
 impl Route {
@@ -129,6 +131,7 @@ impl Route {
                 remote: remote.index,
                 ..Numbers::default()
             },
+            last_failure: String::new(),
             places,
             remote,
         }

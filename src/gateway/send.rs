@@ -235,7 +235,8 @@ impl Gateway {
             Ok((place, ticket)) => self.placed(slot, place, Some(ticket)),
             Err(retry_in_ms) => {
                 self.routes[remote].numbers.refused += 1;
-                self.fail(slot, Failure::unavailable(retry_in_ms));
+                let last = self.routes[remote].last_failure.clone();
+                self.fail(slot, Failure::unavailable(retry_in_ms, &last));
                 None
             }
         }

@@ -192,13 +192,20 @@ impl TlsConnection {
 
     /// Takes in what arrived, and appends what it says to `plain`.
     ///
-    /// Shape: take the output afterwards, also after an error: it tells the other side why.
+    /// Shape: take the output afterwards, also after an error: it tells the other side why. What came before an error is appended.
     /// Errors: close the connection.
     pub fn receive(&mut self, mut input: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
         while !input.is_empty() {
             // Fails only when what was decrypted is not read, which it is below.
             self.connection.read_tls(&mut input).map_err(general)?;
-            let state = self.connection.process_new_packets().map_err(TlsError)?;
+            let state = match self.connection.process_new_packets() {
+                Ok(state) => state,
+                Err(error) => {
+                    // What was said before the failure was said, however its bytes came; that there is no more is no error here.
+                    let _ = self.connection.reader().read_to_end(plain);
+                    return Err(TlsError(error));
+                }
+            };
             let before = plain.len();
             plain.resize(before + state.plaintext_bytes_to_read(), 0);
             self.connection

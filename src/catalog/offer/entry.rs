@@ -79,17 +79,20 @@ pub(super) struct RawEntry<'t> {
 }
 
 impl<'t> RawEntry<'t> {
-    /// Errors: why it is none.
-    pub(super) fn read(text: &'t str, list: List) -> Result<Self, &'static str> {
+    /// Errors: why it is none, or none that every client can read: a number beyond all bounds, a depth that many readers
+    /// do not follow to.
+    pub(super) fn read(text: &'t str, list: List) -> Result<Self, String> {
         let called = match list {
             List::Resources => "uri",
             List::Templates => "uriTemplate",
             _ => "name",
         };
+        serde_json::from_str::<Value>(text)
+            .map_err(|error| format!("not every client can read it: {error}"))?;
         let members = Self::members(text).map_err(|_| "it is not an object")?;
         let mut seen = HashSet::new();
         if !members.iter().all(|(key, _)| seen.insert(key.to_cow())) {
-            return Err("a member of it stands twice");
+            return Err("a member of it stands twice".to_owned());
         }
         let (named, members): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|(key, _)| key.eq_str(called));
@@ -124,7 +127,7 @@ impl<'t> RawEntry<'t> {
         found.map(|(_, text)| *text)
     }
 
-    /// A member that is an object. Errors: it is none, or nested too deeply to be looked at.
+    /// A member that is an object. Errors: it is none.
     pub(super) fn object(&self, name: &str) -> Result<Option<Map<String, Value>>, String> {
         let Some(text) = self.member(name) else {
             return Ok(None);

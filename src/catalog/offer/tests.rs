@@ -70,6 +70,16 @@ fn what_is_no_entry_is_left_out_and_the_others_stand() {
 }
 
 #[test]
+fn what_some_client_cannot_read_does_not_cost_it_the_whole_list() {
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    let tools = format!(
+        r#"{{"tools":[{{"name":"deep",{SCHEMA},"x":{deep}}},
+        {{"name":"large",{SCHEMA},"x":1e999}},{{"name":"good",{SCHEMA}}}]}}"#
+    );
+    assert_eq!(tool_names(&legacy(&[(List::Tools, &tools)])), ["good"]);
+}
+
+#[test]
 fn a_page_that_is_none_leaves_the_other_pages() {
     let good = format!(r#"{{"tools":[{{"name":"good",{SCHEMA}}}]}}"#);
     for bad in [
@@ -240,4 +250,34 @@ fn a_tool_may_be_called_again_if_it_says_so() {
     assert_eq!(page(r#"{"readOnlyHint":"true"}"#), Some(false));
     assert_eq!(page("{}"), Some(false));
     assert_eq!(page("[]"), None, "clients would refuse the whole list");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+    #[test]
+    fn what_an_upstream_says_becomes_lists_whatever_it_says(
+        names in proptest::collection::vec("[a-c_. \\PC]{0,6}", 0..6),
+        cut in 0_usize..400,
+        garbage in proptest::collection::vec(proptest::num::u8::ANY, 0..64),
+    ) {
+        let entries: Vec<Value> = names
+            .iter()
+            .map(|name| json!({"name": name, "uri": name, "uriTemplate": name, "inputSchema": {"type": "object"}}))
+            .collect();
+        let page = json!({
+            "tools": entries, "prompts": entries, "resources": entries, "resourceTemplates": entries,
+        });
+        let text = page.to_string();
+        crate::catalog::check(text.as_bytes());
+        let cut = cut.min(text.len());
+        crate::catalog::check(&[&text.as_bytes()[..cut], &garbage].concat());
+        crate::catalog::check(&garbage);
+    }
+}
+
+#[test]
+fn the_seed_of_the_fuzz_target_holds() {
+    crate::catalog::check(include_bytes!(
+        "../../../fuzz/corpus/upstream_listing/everything"
+    ));
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::link::Link;
-use crate::gateway::{ChildKey, ChildNews, ChildOrder};
+use crate::gateway::{ChildKey, ChildNews, ChildOrder, ControlLink};
 use crate::upstream::remote::Remote;
 use crate::upstream::settings::{Command, Transport};
 use crate::upstream::stdio::{ChildEvent, ChildSpec, LifetimeRules, Order, environment, supervise};
@@ -24,6 +24,7 @@ const ORDERS_MAX: usize = 2;
 
 /// All children.
 pub(super) struct Nursery<T> {
+    link: Arc<Link>,
     remotes: Vec<Arc<Remote>>,
     count_max: usize,
     program: PathBuf,
@@ -40,12 +41,14 @@ where
 {
     /// None yet. `program` is margay, whose subcommands keepers are; `tell` hands homes their children's news.
     pub(super) fn new(
+        link: Arc<Link>,
         remotes: Vec<Arc<Remote>>,
         count_max: usize,
         program: PathBuf,
         tell: T,
     ) -> Self {
         Self {
+            link,
             remotes,
             count_max,
             program,
@@ -56,7 +59,8 @@ where
     }
 
     /// Carries orders out until everything is over; then ends all children.
-    pub(super) async fn run(mut self, orders: &Link) {
+    pub(super) async fn run(mut self) {
+        let orders = Arc::clone(&self.link);
         loop {
             tokio::select! {
                 order = orders.next_order() => match order {
@@ -116,14 +120,19 @@ where
         let spec = spec(remote.name(), command, &rules);
         let (sender, receiver) = mpsc::channel(ORDERS_MAX);
         self.wanted.insert(child, sender);
-        let (tell, program, name) = (
-            Arc::clone(&self.tell),
-            self.program.clone(),
-            remote.name().to_owned(),
-        );
+        let (tell, link) = (Arc::clone(&self.tell), Arc::clone(&self.link));
+        let (program, name) = (self.program.clone(), remote.name().to_owned());
         self.tasks.spawn(async move {
             let tell = move |event| {
                 log(&name, &event);
+                match &event {
+                    // Its home has ended: dropped here, its input is closed.
+                    ChildEvent::Started(_) if link.is_over() => return,
+                    ChildEvent::Ended { .. } if link.is_draining() => {
+                        link.order(ChildOrder::Stop(child));
+                    }
+                    _ => {}
+                }
                 tell(child, news(event));
             };
             supervise(spec, rules, &program, receiver, random, tell).await;

@@ -21,6 +21,7 @@ pub(super) struct Link {
     reader: OnceLock<Thread>,
     orders: SegQueue<ChildOrder>,
     ordered: Notify,
+    is_draining: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -33,6 +34,7 @@ impl Link {
             reader: OnceLock::new(),
             orders: SegQueue::new(),
             ordered: Notify::new(),
+            is_draining: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         }
     }
@@ -64,6 +66,16 @@ impl Link {
             // One ring is kept for who comes after it.
             self.ordered.notified().await;
         }
+    }
+
+    /// Whether what ends now is not to be started again.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// What ends from now on is not started again: its home has ended, or is about to.
+    pub(super) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
     }
 
     /// Whether nothing is wanted any more.

@@ -87,11 +87,7 @@ impl Prepared {
 
     /// What threads share about them; `homes` are the ports of those with a ring.
     pub fn shared(&self, homes: Range<u16>) -> Upstreams {
-        Upstreams {
-            remotes: self.remotes.clone(),
-            homes,
-            control: self.link.clone(),
-        }
+        Upstreams::new(self.remotes.clone(), homes, self.link.clone())
     }
 
     /// Begins to hear news and to take orders. What homes have said before waits.
@@ -125,19 +121,19 @@ impl Prepared {
         link.set_reader(reader.thread().clone());
         let homes = Arc::downgrade(shared);
         let nursery = Nursery::new(
+            Arc::clone(&link),
             remotes,
             child_count_max,
             PathBuf::from(SELF),
             move |child, news| hand(&homes, child.port, Word::Child { child, news }),
         );
         let (stopped, ended) = watch::channel(false);
-        let orders = Arc::clone(&link);
         let keeper = std::thread::Builder::new()
             .name("margay-children".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     let names = tokio::spawn(resolver.run());
-                    nursery.run(&orders).await;
+                    nursery.run().await;
                     names.abort();
                 });
                 // A lookup may still hang in the system's resolver.
@@ -185,6 +181,11 @@ impl Started {
                 );
             }
         }
+    }
+
+    /// Homes are about to end: a child that ends with its home is not started again.
+    pub fn drain(&self) {
+        self.link.drain();
     }
 
     /// Ends all children and waits until they have ended. Bounded: the keeper of one that does not end does that.

@@ -161,14 +161,19 @@ impl Bench {
         let link = Arc::new(Link::new(remotes.len()));
         let (sender, heard) = std::sync::mpsc::sync_channel(64);
         let tell = move |child, news| drop(sender.send((child, news)));
-        let nursery = Nursery::new(remotes, count_max, "/bin/sh".into(), tell);
-        let orders = Arc::clone(&link);
+        let nursery = Nursery::new(
+            Arc::clone(&link),
+            remotes,
+            count_max,
+            "/bin/sh".into(),
+            tell,
+        );
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(nursery.run(&orders));
+            runtime.block_on(nursery.run());
         });
         Self {
             link,
@@ -304,4 +309,20 @@ fn children_that_ignore_everything_have_ended_when_control_has() {
             .any(|(_, news)| matches!(news, ChildNews::Ended { .. })),
         "{heard:?}"
     );
+}
+
+#[test]
+fn a_child_that_ends_with_its_home_is_not_started_again() {
+    let bench = Bench::new("nursery-drain", "exec cat", 8);
+    bench.start(0, 1);
+    let (1, ChildNews::Started(stream)) = bench.next() else {
+        panic!("it does not run");
+    };
+    bench.link.drain();
+    drop(stream);
+    assert!(matches!(bench.next(), (1, ChildNews::Ended { .. })));
+    // The first restart would come after a quarter of a second.
+    let more = bench.heard.recv_timeout(Duration::from_millis(600));
+    assert!(more.is_err(), "{more:?}");
+    bench.end();
 }

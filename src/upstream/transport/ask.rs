@@ -169,6 +169,8 @@ impl Transport {
             debug_assert!(false, "the pool has only connections that are there");
             return self.fail(key, Failed::Connection, Broken::Ended.to_string());
         };
+        // It is in use, also if that comes to nothing.
+        connection.stage = Stage::Busy;
         match connection.ask(ring, socket, exchange, &self.options.buffers, now_ms) {
             Ok(bytes) => {
                 self.stats.requests += 1;

@@ -96,6 +96,8 @@ pub(super) struct Connection {
     pub is_sending: bool,
     /// What goes out when it has not.
     unsent: Option<PoolBuffer>,
+    /// TLS failed behind an answer that was whole.
+    is_spoiled: bool,
     /// When its exchange was sent, and when it was last heard of.
     pub asked_ms: u64,
     pub heard_ms: u64,
@@ -122,6 +124,7 @@ impl Connection {
             tls: None,
             is_sending: false,
             unsent: None,
+            is_spoiled: false,
             asked_ms: 0,
             heard_ms: 0,
             held: Vec::new(),
@@ -154,6 +157,7 @@ impl Connection {
     /// Whether it may serve another exchange.
     pub fn is_reusable(&mut self) -> bool {
         self.purpose == Purpose::Pooled
+            && !self.is_spoiled
             && self.http.is_reusable()
             && !self.tls.as_mut().is_some_and(TlsConnection::ended)
     }
@@ -181,7 +185,6 @@ impl Connection {
         }
         (self.asked_ms, self.heard_ms) = (now_ms, now_ms);
         self.http.begin(exchange.request.verb.method(), now_ms);
-        self.stage = Stage::Busy;
         exchange.is_sent = true;
         self.exchange = Some(exchange);
         if self.tls.is_some() {
@@ -240,6 +243,7 @@ impl Connection {
         scratch.clear();
         let received = tls.receive(bytes, scratch);
         let ended = tls.ended();
+        self.is_spoiled |= received.is_err();
         // What came before a failure is as good as if the failure had come later.
         let mut outcome = match scratch.is_empty() {
             true => Outcome::More,

@@ -310,3 +310,35 @@ fn an_answer_before_the_request_is_out_is_told_and_the_connection_waits_for_the_
         thread.is_gone();
     }
 }
+
+#[test]
+fn a_request_that_there_is_no_memory_for_is_refused_and_names_the_limit() {
+    let mut thread = Thread::new();
+    let server = thread.network.serve(address(80));
+    let remote = remote(0, &[80], PoolRules::default(), None);
+    let buffers = BufferPool::with_limit(8 << 10);
+    thread.transport.options.buffers = buffers.clone();
+    thread.begin(post(1, &remote, "{}"));
+    thread.settle();
+    server.accept().unwrap().write(json("1").as_bytes());
+    assert_eq!(thread.take().len(), 3);
+    let taken = [buffers.take(1).unwrap(), buffers.take(1).unwrap()];
+    thread.begin(post(2, &remote, "{}"));
+    let told = thread.take();
+    let [Told::Failed(2, Reached::Nothing, Failed::Refused, why)] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert!(why.contains("limits.buffer_pool_bytes_max"), "{why}");
+    drop(taken);
+    thread.begin(post(3, &remote, "{}"));
+    thread.settle();
+    assert_eq!(
+        thread.transport.stats().reused,
+        2,
+        "the connection was kept"
+    );
+    thread
+        .transport
+        .abandon(&mut thread.ring, ExchangeKey(3), thread.now_ms);
+    thread.is_gone();
+}

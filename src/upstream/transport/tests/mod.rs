@@ -227,13 +227,13 @@ impl Thread {
         let mut quiet = 0;
         for _ in 0..20_000 {
             self.step();
-            // A receive that found no buffer is armed again in a later turn.
+            // A receive that found no buffer is armed again in a later turn, and may find none again.
             quiet = if self.ring.is_quiescent() {
                 quiet + 1
             } else {
                 0
             };
-            if quiet == 4 {
+            if quiet == 12 {
                 return;
             }
         }

@@ -354,3 +354,23 @@ fn a_goodbye_that_nobody_reads_is_not_waited_for_long() {
     assert!(peer.socket.is_closed());
     thread.is_gone();
 }
+
+#[test]
+fn garbage_behind_an_answer_spoils_the_connection_and_not_the_answer() {
+    let secure = Secure::new();
+    let mut thread = Thread::new();
+    let server = thread.network.serve(address(443));
+    let remote = remote(0, &[443], PoolRules::default(), Some(secure.client()));
+    thread.begin(post(1, &remote, "{}"));
+    thread.settle();
+    let mut peer = secure.peer(server.accept().unwrap());
+    peer.talk(&mut thread);
+    peer.tls.writer().write_all(json("{}").as_bytes()).unwrap();
+    let mut out = Vec::new();
+    peer.tls.write_tls(&mut out).unwrap();
+    out.extend_from_slice(b"garbage");
+    peer.socket.write(&out);
+    assert_eq!(thread.take().len(), 3);
+    assert!(peer.socket.is_closed());
+    thread.is_gone();
+}
