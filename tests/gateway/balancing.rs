@@ -57,14 +57,14 @@ fn the_least_used_place_gets_the_call() {
         .map(|_| talker.send_call("1", "up__repeat", json!({"text": "x", "delay_ms": 300})))
         .collect();
     waiting.iter_mut().for_each(|call| drop(call.read_any()));
-    for place in &places {
-        assert_eq!(
-            place.messages("tools/call").len(),
-            4,
-            "{}",
-            place.brain.script.name
-        );
-    }
+    let counts = places
+        .each_ref()
+        .map(|place| place.messages("tools/call").len());
+    // One may have had a request of our own open.
+    assert!(
+        counts.iter().all(|count| (3..=5).contains(count)),
+        "{counts:?}"
+    );
 }
 
 #[test]

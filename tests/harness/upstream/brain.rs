@@ -205,9 +205,8 @@ impl Brain {
     /// Answers a request.
     pub fn request(&self, session: &str, message: &Value, voice: &mut dyn Voice) -> Outcome {
         let key = (session.to_owned(), message["id"].to_string());
-        // A modern request stands alone: its id need be unique for its sender alone, and that is one connection.
-        let counts = !self.is_modern();
-        if counts && !self.state.lock().unwrap().open.insert(key.clone()) {
+        let is_new = self.state.lock().unwrap().open.insert(key.clone());
+        if !is_new {
             self.complain(format!("an id that is in use: {message}"));
         }
         let outcome = self.answer(session, message, voice);

@@ -18,9 +18,9 @@ use super::faults::Fault;
 /// - `fail`: its result is an error. `error`: its answer is one.
 /// - `meta`: says the `_meta` of its call.
 /// - `fault {kind, at}`: its answer goes wrong, see [`Fault`].
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "repeat", "who", "raw", "progress", "log", "ask", "sample", "roots", "hang", "fail", "error",
-    "fault",
+    "meta", "fault",
 ];
 
 /// The longest that a hanging call hangs.
