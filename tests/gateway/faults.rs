@@ -9,7 +9,7 @@ use crate::harness::Appliance;
 use crate::harness::upstream::{Child, HttpUpstream, Mode, Script};
 
 /// Short times, and no circuit that opens: each call is judged for itself.
-const KEYS: &str = "prefix: always, timeouts: {connect: 1s, head: 1s, call: 2s, silence: 1s}, \
+const KEYS: &str = "prefix: always, fail: closed, timeouts: {connect: 1s, head: 1s, call: 2s, silence: 1s}, \
     breaker: {failure_threshold: 10000}, outlier: {consecutive_failures: 10000}, health: {enabled: false}";
 /// A call with those times that takes longer hangs.
 const GUARD: Duration = Duration::from_secs(10);
@@ -107,7 +107,7 @@ fn a_bad_status_is_told_with_the_error() {
     let bad = bad();
     for talker in Talker::both(&bad.appliance) {
         for name in bad.names() {
-            for status in [400, 401, 403, 404, 418, 429, 500, 502, 503] {
+            for status in [400, 401, 403, 418, 429, 500, 502, 503] {
                 // Where an answer has begun as a stream there is no status left to say.
                 if name.ends_with("events") {
                     continue;
@@ -129,25 +129,25 @@ fn an_answer_that_breaks_off_at_any_byte_is_an_error_and_a_whole_one_is_none() {
     let bad = bad();
     let talker = Talker::legacy(&bad.appliance);
     for name in bad.names() {
-        let mut good = 0;
-        // Longer than any answer with its head.
-        for at in 0..320 {
+        // By its last byte at the latest, and at that it ends.
+        let whole = (0..400).find(|at| {
             let kind = if at % 2 == 0 { "reset" } else { "close" };
-            let answer = talker.call(&format!("{name}__fault"), json!({"kind": kind, "at": at}));
+            let arguments = json!({"kind": kind, "at": at});
+            let answer = talker.call(&format!("{name}__fault"), arguments);
             match answer["result"]["content"][0]["text"].as_str() {
-                Some(text) => {
-                    assert_eq!(text, "good", "{name} at {at}");
-                    good += 1;
-                }
-                None => {
-                    assert_eq!(good, 0, "{name} at {at}: a shorter one was enough");
-                    refused(&answer, name);
-                }
+                Some(text) => assert_eq!(text, "good", "{name} at {at}"),
+                None => drop(refused(&answer, name)),
             }
-        }
-        assert!((20..200).contains(&good), "{name}: {good} whole answers");
+            // A reset may take with it what has not been read.
+            kind == "close" && answer["result"].is_object()
+        });
+        let whole = whole.unwrap_or_else(|| panic!("{name}: never a whole answer"));
+        assert!(whole > 90, "{name}: {whole} bytes are no answer");
+        bad.appliance
+            .eventually("the connection that ended is forgotten", || {
+                talker.call(&format!("{name}__who"), json!({}))["result"].is_object()
+            });
         assert_eq!(talker.text("good__who", json!({})), "good");
-        assert_eq!(talker.text(&format!("{name}__who"), json!({})), *name);
     }
 }
 
@@ -157,7 +157,8 @@ fn an_answer_that_stops_at_any_place_ends_with_the_deadline() {
     let appliance = &bad.appliance;
     std::thread::scope(|scope| {
         for name in bad.names() {
-            for at in [0, 5, 20, 60, 100, 120, 160] {
+            // The whole of the shortest answer has 111.
+            for at in [0, 5, 20, 40, 60, 80, 100] {
                 scope.spawn(move || {
                     for talker in Talker::both(appliance) {
                         let answer = fault(appliance, &talker, name, "stall", at);
