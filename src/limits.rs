@@ -29,7 +29,7 @@ pub const CONNECTION_COUNT_CEILING: usize = RING_COMPLETION_ENTRIES_MAX as usize
 pub const RING_OPERATIONS_MAX: usize = RING_COMPLETION_ENTRIES as usize;
 
 /// Outgoing connections and children's streams of one ring, unless its options say otherwise.
-pub const RING_CONNECT_COUNT_MAX: usize = 256;
+pub const RING_CONNECT_COUNT_MAX: usize = 2_048;
 
 /// Completions handled before the loop looks at timers and mailboxes again.
 pub const COMPLETIONS_PER_TURN_MAX: usize = 256;

@@ -15,6 +15,9 @@ use super::offer::UpstreamOffer;
 use super::template::Template;
 use super::{Catalog, Kind, Owner, PromptRef, Target, TemplateRef, ToolRef};
 
+/// What there is to say of components.
+const COMPONENTS_SAY: &str = "Each tool runs in a WebAssembly component, in a sandbox of its own.";
+
 /// How long a client may keep a list whose components say nothing about it: long enough to save it a request for each call, short
 /// enough that a changed list is seen by clients that do not listen.
 ///
@@ -103,6 +106,7 @@ impl Catalog {
         catalog.listings = listed.map(|named: Listed| Listing::new(named, page_max));
         catalog.legacy_tools = legacy;
         catalog.refuse_for(sources);
+        catalog.instructions = instructions(sources);
         catalog
     }
 
@@ -445,4 +449,19 @@ fn entry(key: &str, name: &str, entry: &Entry) -> String {
     }
     text.push(b'}');
     String::from_utf8(text).unwrap_or_default()
+}
+
+/// What clients may tell their models: of the components, and of every upstream that says something.
+fn instructions(sources: Sources<'_>) -> String {
+    let of_components = match (sources.components.is_empty(), sources.offers.is_empty()) {
+        (true, false) => None,
+        (_, true) => Some(COMPONENTS_SAY.to_owned()),
+        (false, false) => Some(format!("Some tools: {COMPONENTS_SAY}")),
+    };
+    let of_upstreams = sources.offers.iter().filter_map(|offer| {
+        let text = offer.instructions.as_deref()?;
+        Some(format!("Of `{}`: {text}", offer.remote.name()))
+    });
+    let all: Vec<String> = of_components.into_iter().chain(of_upstreams).collect();
+    all.join("\n\n")
 }

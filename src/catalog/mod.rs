@@ -55,6 +55,8 @@ pub struct Catalog {
     refused: [Option<Arc<Remote>>; 4],
     /// The upstreams that complete arguments.
     completing: Vec<usize>,
+    /// What clients may tell their models.
+    instructions: String,
     /// By revision.
     capabilities: [String; Revision::ALL.len()],
 }
@@ -68,6 +70,11 @@ struct TemplateRef {
 }
 
 impl Catalog {
+    /// What clients may tell their models about everything that is offered.
+    pub fn instructions(&self) -> &str {
+        &self.instructions
+    }
+
     /// The number of this generation; it only grows.
     pub fn generation(&self) -> u64 {
         self.generation

@@ -46,7 +46,7 @@ pub struct Mailbox {
 
 impl Mailbox {
     /// A mailbox with `capacity` places; `wake` is called after each arrival, from any thread.
-    pub(super) fn new(capacity: usize, wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+    pub(crate) fn new(capacity: usize, wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             queue: ArrayQueue::new(capacity.max(1)),
             // Twice what may be away, so that there is room beside those that have ended: see `forget_ended`.

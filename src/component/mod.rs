@@ -47,9 +47,9 @@ pub use call::{
 pub use engine::{EngineChoice, EngineMode};
 pub(crate) use host::header_bindings;
 pub use host::{
-    Announcement, Asked, Asking, Asks, CacheHints, Caller, CompletionRef, Definitions, Entry, Job,
-    Outbox, Outgoing, PromptDefinition, Recorded, ResourceDefinition, TaskSupport,
-    TemplateDefinition, ToolDefinition,
+    Announcement, Asked, Asking, Asks, CacheHints, Caller, CompletionRef, Definitions, Entry,
+    Full as AsksFull, Job, OnAnswer, Outbox, Outgoing, PromptDefinition, Recorded, RemoteQuestion,
+    ResourceDefinition, TaskSupport, TemplateDefinition, ToolDefinition,
 };
 pub use load::{Component, LoadError};
 pub use mailbox::{Finished, Mailbox};

@@ -148,7 +148,7 @@ impl Runtime {
     }
 
     /// The open questions, for whoever receives their answers.
-    pub fn asks(&self) -> &Asks {
+    pub fn asks(&self) -> &Arc<Asks> {
         &self.exchange.asks
     }
 

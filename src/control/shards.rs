@@ -13,6 +13,7 @@ use crate::mem::{ByteBudget, give_back};
 use crate::metrics::{Extra, ShardMetrics, upstream_extras};
 use crate::shard::{Message, ShardThread, Shared};
 use crate::tape::LogKey;
+use crate::upstream::transport::TransportStats;
 
 use super::plane::{Answer, Plane};
 use super::publisher::Publisher;
@@ -144,6 +145,77 @@ impl Shards {
         extra.extend(gauges.into_iter().chain(counters));
     }
 
+    fn upstream_numbers(&self, extra: &mut Vec<Extra>) {
+        let Some(upstreams) = self.shared.upstreams() else {
+            return;
+        };
+        let mut numbers = self.publisher.upstream_numbers().to_vec();
+        let homes = upstreams.numbers();
+        for counted in homes.iter().flat_map(|home| &home.upstreams) {
+            let Some(one) = numbers.get_mut(counted.remote) else {
+                continue;
+            };
+            let sum = &mut one.counts;
+            sum.calls += counted.calls;
+            sum.failures += counted.failures;
+            sum.refused += counted.refused;
+            sum.retries += counted.retries;
+            sum.fallbacks += counted.fallbacks;
+            sum.openings += counted.openings;
+            sum.ejections += counted.ejections;
+            sum.handshakes += counted.handshakes;
+            sum.strays += counted.strays;
+            sum.waiting += counted.waiting as u64;
+            sum.links += counted.links as u64;
+        }
+        extra.extend(upstream_extras(&numbers));
+        let total = |value: fn(&TransportStats) -> u64| -> f64 {
+            homes.iter().map(|home| value(&home.transport)).sum::<u64>() as f64
+        };
+        extra.extend([
+            Extra::gauge(
+                "upstream_connections",
+                "Connections to upstreams.",
+                total(|one| one.open as u64),
+            ),
+            Extra::gauge(
+                "upstream_connections_idle",
+                "Those that wait for a request.",
+                total(|one| one.idle as u64),
+            ),
+            Extra::gauge(
+                "upstream_streams",
+                "Streams of children.",
+                total(|one| one.streams as u64),
+            ),
+            Extra::counter(
+                "upstream_connects",
+                "Attempts to connect to upstreams.",
+                total(|one| one.connects),
+            ),
+            Extra::counter(
+                "upstream_connect_failures",
+                "Those that failed.",
+                total(|one| one.connect_failures),
+            ),
+            Extra::counter(
+                "upstream_requests_reused",
+                "Requests on connections that had served before.",
+                total(|one| one.reused),
+            ),
+            Extra::counter(
+                "upstream_received_bytes",
+                "Bytes received from upstreams.",
+                total(|one| one.bytes_received),
+            ),
+            Extra::counter(
+                "upstream_sent_bytes",
+                "Bytes sent to upstreams.",
+                total(|one| one.bytes_sent),
+            ),
+        ]);
+    }
+
     fn component_numbers(&self, extra: &mut Vec<Extra>) {
         let snapshot = self.shared.snapshot.load();
         let runtime = self.shared.runtime.stats();
@@ -263,7 +335,7 @@ impl Plane for Shards {
         self.session_numbers(&mut extra);
         self.component_numbers(&mut extra);
         self.task_numbers(&mut extra);
-        extra.extend(upstream_extras(&self.publisher.upstream_numbers()));
+        self.upstream_numbers(&mut extra);
         if let Some(log) = &self.access_log {
             let stats = log.stats();
             extra.extend([

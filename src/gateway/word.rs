@@ -49,8 +49,18 @@ pub struct Call {
     pub log_level: Option<LogLevel>,
     /// Whether a second call changes nothing: the method reads, or the tool says so.
     pub is_repeatable: bool,
+    /// Whether it waits for its client.
+    pub patience: Arc<Patience>,
     /// Where what it says before its answer goes; none: the client cannot hear it, and why.
     pub outbox: Result<Arc<Outbox>, &'static str>,
+}
+
+impl Call {
+    /// How long it may take.
+    pub fn timeout(&self) -> std::time::Duration {
+        let tool = (self.method == Method::CallTool).then_some(&*self.target);
+        self.remote.settings.call_timeout(tool)
+    }
 }
 
 /// How a call has ended.
@@ -125,8 +135,27 @@ pub enum Word {
         /// The word.
         news: ChildNews,
     },
+    /// To the home that feeds an upstream: a stream of a client's follows one of its resources, or no longer.
+    Follow(Box<Follow>),
+    /// To a home: nobody hears what is asked for this call.
+    Unheard(CallerKey),
+    /// To the home that feeds this upstream: its lists may have changed.
+    Changed(usize),
     /// To a home: clients follow these resources no longer, or their session ended.
     SessionEnded(SessionId),
+}
+
+/// A stream of a client that belongs to no session follows a resource, or no longer.
+#[derive(Clone, Debug)]
+pub struct Follow {
+    /// The upstream.
+    pub remote: Arc<Remote>,
+    /// The resource.
+    pub uri: Box<str>,
+    /// Names the stream, for ever.
+    pub listener: u64,
+    /// Whether it follows.
+    pub wanted: bool,
 }
 
 /// What becomes of a child.
@@ -198,4 +227,31 @@ pub trait ControlLink: Send + Sync {
 
     /// Takes an order about a child.
     fn order(&self, order: ChildOrder);
+}
+
+/// Whether a call waits for an answer of its client, for the thread that watches its time.
+#[derive(Debug, Default)]
+pub struct Patience(std::sync::atomic::AtomicUsize);
+
+impl Patience {
+    /// One more question is in the client's hands.
+    pub(super) fn begin(&self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// One is answered, or no longer asked.
+    pub(super) fn end(&self) {
+        let one_less = |count: usize| count.checked_sub(1);
+        // Never below nothing.
+        let _ = self.0.fetch_update(
+            std::sync::atomic::Ordering::Relaxed,
+            std::sync::atomic::Ordering::Relaxed,
+            one_less,
+        );
+    }
+
+    /// Whether it waits.
+    pub fn is_asking(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::Relaxed) > 0
+    }
 }

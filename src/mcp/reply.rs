@@ -35,6 +35,9 @@ macro_rules! server_info {
     };
 }
 
+/// `serverInfo` as the text of a JSON object.
+pub const SERVER_INFO: &str = server_info!();
+
 /// The `_meta` of every modern result.
 const RESULT_META: &str = concat!(
     "\"_meta\":{\"io.modelcontextprotocol/serverInfo\":",

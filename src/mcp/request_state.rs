@@ -44,6 +44,14 @@ impl StateKey {
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
+
+    /// A key for another purpose, made of this one.
+    pub fn derived(&self, purpose: &str) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update(purpose.as_bytes());
+        hash.finalize().into()
+    }
 }
 
 impl fmt::Debug for StateKey {

@@ -11,6 +11,8 @@ pub const OUTPUT_SEGMENTS_MAX: usize = 4;
 pub enum Segment {
     /// Bytes built for this answer; the buffer goes home when they are sent.
     Buffer(PoolBuffer),
+    /// Bytes that somebody built elsewhere, passed on as they are; freed when they are sent.
+    Owned(Vec<u8>),
     /// Bytes that many answers share.
     Shared(SharedBytes),
     /// Bytes of the program itself.
@@ -22,6 +24,7 @@ impl Segment {
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Self::Buffer(buffer) => buffer,
+            Self::Owned(bytes) => bytes,
             Self::Shared(bytes) => bytes,
             Self::Static(bytes) => bytes,
         }
@@ -95,6 +98,12 @@ impl From<PoolBuffer> for Segment {
     }
 }
 
+impl From<Vec<u8>> for Segment {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Owned(bytes)
+    }
+}
+
 impl From<SharedBytes> for Segment {
     fn from(bytes: SharedBytes) -> Self {
         Self::Shared(bytes)
@@ -127,7 +136,7 @@ mod tests {
         output.push(b"".as_slice()).unwrap();
         output.push(b"ab".as_slice()).unwrap();
         output.push(SharedBytes::from(b"cd".as_slice())).unwrap();
-        output.push(b"e".as_slice()).unwrap();
+        output.push(b"e".to_vec()).unwrap();
         output.push(b"f".as_slice()).unwrap();
         assert!(output.push(b"g".as_slice()).is_err());
         assert_eq!(output.slices().collect::<Vec<_>>().concat(), b"abcdef");

@@ -358,6 +358,7 @@ mod tests {
             name: name.to_owned(),
             is_up,
             tool_count,
+            counts: Default::default(),
         };
         let upstreams = [numbers("a", true, 3), numbers("b", false, 0)];
         let text = exposition(&[], &crate::metrics::upstream_extras(&upstreams));

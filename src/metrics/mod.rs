@@ -13,4 +13,4 @@ mod upstream;
 pub use exposition::{CONTENT_TYPE, Extra, exposition};
 pub use names::{Counter, Gauge, Phase};
 pub use shard::ShardMetrics;
-pub use upstream::{UpstreamNumbers, upstream_extras};
+pub use upstream::{UpstreamCounts, UpstreamNumbers, upstream_extras};

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use crate::component::{CallOutcome, Finished, Outgoing};
+use crate::gateway::Done;
 use crate::mcp::{Era, InlineId, Invocation, Respond, Revision, SessionId, code, reply};
 use crate::metrics::Counter;
 use crate::ring::{Ring, SocketKey};
@@ -165,6 +166,24 @@ impl<R: Ring> Shard<R> {
         self.deliver(ticket, &away, said, &answer, now_ms);
     }
 
+    /// An upstream has answered a request, or failed to.
+    pub(super) fn upstream_answered(&mut self, ticket: u64, done: Done, now_ms: u64) {
+        let Some(away) = self.service.dispatcher.forget(ticket) else {
+            return;
+        };
+        if done.outcome != "ok" {
+            self.service.unfollow(&away);
+        }
+        self.service.count_forwarded(&away, done.outcome);
+        let answer = Answer {
+            status: done.status,
+            outcome: done.outcome,
+            body: &done.body,
+        };
+        let said = away.said();
+        self.deliver(ticket, &away, said, &answer, now_ms);
+    }
+
     /// Looks at the tasks that requests wait for, and answers those whose tasks have ended.
     pub(super) fn notice_tasks(&mut self, now_ms: u64) {
         for ticket in self.service.dispatcher.look_at_tasks() {
@@ -215,6 +234,7 @@ impl<R: Ring> Shard<R> {
             self.cancel_call(ticket, now_ms);
         }
         self.pump_sessions(is_over, now_ms);
+        shared.end_upstream_sessions();
     }
 
     /// Takes an answer to where it is waited for.

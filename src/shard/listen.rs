@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Owner};
+use crate::gateway::Word;
 use crate::mcp::reply::{self, Honoured};
 use crate::mcp::route::ListenFilter;
 use crate::mcp::{
     Changes, InlineId, List, Principal, RawId, Reason, SubscribeError, Subscriptions, Told,
 };
 use crate::task::{Follow, wire};
+use crate::upstream::remote::Remote;
 
 use super::Shared;
 
@@ -21,6 +23,45 @@ pub(super) struct Listen {
     pub(super) told: Told,
     pub(super) subscriptions: Subscriptions,
     tasks: Vec<Follow>,
+    /// Resources of upstreams, for as long as the stream is there.
+    _upstreams: Vec<Following>,
+}
+
+/// A resource of an upstream that is followed until this is dropped.
+struct Following {
+    shared: Arc<Shared>,
+    home: u16,
+    follow: crate::gateway::Follow,
+}
+
+impl Following {
+    /// None where there are no upstreams.
+    fn begin(shared: &Arc<Shared>, remote: &Arc<Remote>, uri: &str) -> Option<Self> {
+        let upstreams = shared.upstreams()?;
+        let home = upstreams.feed_home(remote.index);
+        let follow = crate::gateway::Follow {
+            remote: Arc::clone(remote),
+            uri: uri.into(),
+            listener: upstreams.listener(),
+            wanted: true,
+        };
+        shared.hand(home, Word::Follow(Box::new(follow.clone())));
+        Some(Self {
+            shared: Arc::clone(shared),
+            home,
+            follow,
+        })
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let follow = crate::gateway::Follow {
+            wanted: false,
+            ..self.follow.clone()
+        };
+        self.shared.hand(self.home, Word::Follow(Box::new(follow)));
+    }
 }
 
 /// What of a filter is heard of, for its acknowledgement.
@@ -80,7 +121,7 @@ impl Listen {
     ///
     /// Errors: it wants to follow more resources or tasks than it may.
     pub(super) fn new(
-        shared: &Shared,
+        shared: &Arc<Shared>,
         catalog: &Catalog,
         principal: Principal,
         id: &RawId<'_>,
@@ -92,14 +133,19 @@ impl Listen {
         let told = changes.now();
         let mut subscriptions = Subscriptions::new(Arc::clone(changes), Arc::clone(budget));
         let mut followed = Followed::default();
+        let mut upstreams = Vec::new();
         for uri in filter.resource_subscriptions() {
             let uri = uri.to_cow();
             let before = subscriptions.len();
-            if catalog.resource(&uri).is_some() {
+            let owner = catalog.resource(&uri);
+            if owner.is_some() {
                 let count_max = shared.limits.subscription_count_max;
                 subscriptions.add(&uri, count_max).map_err(too_many)?;
             }
             if subscriptions.len() > before {
+                if let Some(Owner::Upstream(remote)) = owner {
+                    upstreams.extend(Following::begin(shared, remote, &uri));
+                }
                 followed.resources.push(uri.into());
             }
         }
@@ -114,6 +160,7 @@ impl Listen {
             told,
             subscriptions,
             tasks,
+            _upstreams: upstreams,
         };
         Ok((listen, followed))
     }

@@ -28,6 +28,7 @@ mod inbox;
 mod listen;
 mod receive;
 mod refusals;
+mod relay;
 mod run;
 mod service;
 mod shared;
@@ -49,9 +50,10 @@ use crate::ring::{Completion, ListenerKey, Ring, SocketKey};
 
 pub use channel::Word;
 use connection::{Connection, Phase};
+use relay::{Relay, socket_of};
 pub use run::{IoKind, ListenOptions, ShardThread, bind_listeners};
 pub use service::{Service, ServiceOptions};
-pub use shared::{Gate, Message, Port, Shared, Snapshot, Upstreams};
+pub use shared::{Gate, HomeNumbers, Message, Port, Shared, Snapshot, Upstreams};
 pub use stdio::StdioServer;
 
 /// Time without anything to do after which a shard frees the buffers that it keeps at hand.
@@ -92,12 +94,21 @@ pub struct Shard<R: Ring> {
     changes_generation: u64,
     /// Sessions that had ended while they were in use, when the shard last looked.
     bereaved: u64,
+    /// The ways to upstreams that this thread owns.
+    relay: Option<Relay>,
 }
 
 impl<R: Ring> Shard<R> {
     /// A shard that serves with `service` on `ring`.
     pub fn new(ring: R, mut service: Service) -> Self {
         service.follow_catalog();
+        let relay = Relay::new(
+            &service.shared,
+            service.index,
+            &service.buffers,
+            service.head_limits(),
+            service.chunk_limits(),
+        );
         let catalog_generation = service.catalog_generation();
         Self {
             ring,
@@ -113,6 +124,7 @@ impl<R: Ring> Shard<R> {
             catalog_generation,
             changes_generation: 0,
             bereaved: 0,
+            relay,
         }
     }
 
@@ -139,6 +151,7 @@ impl<R: Ring> Shard<R> {
         self.completions = completions;
         reaped?;
         busy |= self.read_mail(now_ms);
+        busy |= self.relay(now_ms);
         self.notice_changes(now_ms);
         self.sweep(now_ms);
         self.service.give_up_the_unheard(now_ms);
@@ -156,6 +169,7 @@ impl<R: Ring> Shard<R> {
         if let Some(until_ms) = self.drain_until_ms
             && self.open_count == 0
             && (now_ms >= until_ms || !self.service.is_waited_for())
+            && self.relay_has_ended(now_ms, until_ms)
         {
             return Ok(Turn::Drained);
         }
@@ -200,9 +214,14 @@ impl<R: Ring> Shard<R> {
     }
 
     fn complete(&mut self, completion: Completion, now_ms: u64) {
+        if let Some(relay) = &mut self.relay
+            && socket_of(&completion).is_some_and(|socket| relay.owns(socket))
+        {
+            return relay.complete(&mut self.ring, completion, now_ms);
+        }
         match completion {
             Completion::Accepted { socket, .. } => self.accepted(socket, now_ms),
-            // Nobody here connects.
+            // Only what leads to upstreams connects.
             Completion::Connected { .. } => {}
             Completion::AcceptFailed { errno, .. } => {
                 self.service.metrics.add(Counter::AcceptErrors, 1);
@@ -301,6 +320,16 @@ impl<R: Ring> Shard<R> {
             busy = true;
             self.task_answered(ticket, &word, now_ms);
         }
+        while let Some(word) = self.service.next_upstream_word() {
+            busy = true;
+            match (word, &mut self.relay) {
+                (crate::gateway::Word::Done { ticket, done }, _) => {
+                    self.upstream_answered(ticket, done, now_ms);
+                }
+                (word, Some(relay)) => relay.hear(word, now_ms),
+                (_, None) => {}
+            }
+        }
         while let Some(message) = self.service.next_message() {
             busy = true;
             match message {
@@ -351,6 +380,25 @@ impl<R: Ring> Shard<R> {
                 self.finish_stream(socket, now_ms);
             }
         }
+    }
+
+    /// Does what upstreams want done, and answers the calls of this thread that they have answered.
+    fn relay(&mut self, now_ms: u64) -> bool {
+        let Some(relay) = &mut self.relay else {
+            return false;
+        };
+        let mut busy = relay.turn(&mut self.ring, now_ms);
+        for (ticket, done) in relay.take_done() {
+            busy = true;
+            self.upstream_answered(ticket, done, now_ms);
+        }
+        busy
+    }
+
+    fn relay_has_ended(&mut self, now_ms: u64, until_ms: u64) -> bool {
+        self.relay
+            .as_mut()
+            .is_none_or(|relay| relay.say_farewell(&mut self.ring, now_ms >= until_ms, now_ms))
     }
 
     fn sockets(&self) -> Vec<SocketKey> {

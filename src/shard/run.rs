@@ -14,7 +14,9 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::limits::{Limits, RING_COMPLETION_ENTRIES, RING_COMPLETION_ENTRIES_MAX, TIMER_TICK};
+use crate::limits::{
+    RING_COMPLETION_ENTRIES, RING_COMPLETION_ENTRIES_MAX, RING_CONNECT_COUNT_MAX, TIMER_TICK,
+};
 use crate::ring::{EpollRing, Ring, RingOptions, UringRing};
 
 use super::{Service, ServiceOptions, Shard, Shared, Turn};
@@ -61,7 +63,7 @@ impl ShardThread {
                     .enable_all()
                     .build()?;
                 runtime.block_on(async move {
-                    let ring_options = ring_options(&shared.limits);
+                    let ring_options = ring_options(&shared);
                     match io {
                         IoKind::Uring => {
                             let made = UringRing::new(ring_options);
@@ -121,14 +123,20 @@ fn report<R>(
 
 /// A ring on which every connection of the process may land, and each may receive and send at the same time without the
 /// completion queue ever being too small.
-fn ring_options(limits: &Limits) -> RingOptions {
-    let socket_count_max = limits.connection_count_max + CONNECTIONS_SPARE;
-    let operations = u32::try_from(2 * socket_count_max + CONNECTIONS_SPARE).unwrap_or(u32::MAX);
+fn ring_options(shared: &Shared) -> RingOptions {
+    let socket_count_max = shared.limits.connection_count_max + CONNECTIONS_SPARE;
+    let connect_count_max = match shared.upstreams() {
+        Some(_) => RING_CONNECT_COUNT_MAX,
+        None => 0,
+    };
+    let operations = 2 * (socket_count_max + connect_count_max) + CONNECTIONS_SPARE;
+    let operations = u32::try_from(operations).unwrap_or(u32::MAX);
     let completion_entries = operations
         .clamp(RING_COMPLETION_ENTRIES, RING_COMPLETION_ENTRIES_MAX)
         .next_power_of_two();
     RingOptions {
         socket_count_max,
+        connect_count_max,
         completion_entries,
         operations_max: completion_entries as usize,
         ..RingOptions::default()

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_types)]
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
@@ -16,12 +16,13 @@ use tokio::sync::oneshot;
 
 use crate::catalog::Catalog;
 use crate::component::Runtime;
-use crate::gateway::ControlLink;
+use crate::gateway::{ControlLink, Numbers};
 use crate::limits::Limits;
 use crate::mcp::request_state::StateKey;
 use crate::mcp::{HostRules, List, SessionId, Sessions, StreamId};
 use crate::metrics::ShardMetrics;
 use crate::upstream::remote::Remote;
+use crate::upstream::transport::TransportStats;
 
 use crate::task::{ComponentRunner, EngineOptions, Folder, Record, Tasks, Watcher, wire};
 
@@ -172,6 +173,15 @@ impl Gate {
     }
 }
 
+/// What one home has counted.
+#[derive(Debug, Default)]
+pub struct HomeNumbers {
+    /// Of each upstream.
+    pub upstreams: Vec<Numbers>,
+    /// Of its connections.
+    pub transport: TransportStats,
+}
+
 /// What the threads share about upstreams.
 pub struct Upstreams {
     /// Every upstream, in order of name; their index is their place here.
@@ -180,6 +190,77 @@ pub struct Upstreams {
     pub homes: std::ops::Range<u16>,
     /// The way to control.
     pub control: Arc<dyn ControlLink>,
+    /// Streams that have followed anything so far.
+    listeners: AtomicU64,
+    /// What the homes have counted.
+    numbers: Vec<ArcSwap<HomeNumbers>>,
+    /// The homes of what leads to upstreams for legacy sessions.
+    sessions: papaya::HashMap<SessionId, u16>,
+}
+
+impl Upstreams {
+    /// Upstreams that nothing leads to yet.
+    pub fn new(
+        remotes: Vec<Arc<Remote>>,
+        homes: std::ops::Range<u16>,
+        control: Arc<dyn ControlLink>,
+    ) -> Self {
+        let numbers = homes.clone().map(|_| ArcSwap::default()).collect();
+        Self {
+            remotes,
+            homes,
+            control,
+            listeners: AtomicU64::new(0),
+            numbers,
+            sessions: papaya::HashMap::new(),
+        }
+    }
+
+    /// The home that asks an upstream what it offers, and has its one child.
+    pub fn feed_home(&self, remote: usize) -> u16 {
+        let count = usize::from(self.homes.end - self.homes.start).max(1);
+        self.homes.start + u16::try_from(remote % count).unwrap_or(0)
+    }
+
+    /// A name for a stream that was never used.
+    pub(super) fn listener(&self) -> u64 {
+        self.listeners.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes what a home has counted.
+    pub(super) fn note(&self, port: u16, upstreams: Vec<Numbers>, transport: TransportStats) {
+        let place = usize::from(port.saturating_sub(self.homes.start));
+        if let Some(numbers) = self.numbers.get(place) {
+            numbers.store(Arc::new(HomeNumbers {
+                upstreams,
+                transport,
+            }));
+        }
+    }
+
+    /// What the homes have counted, as of a moment ago.
+    pub fn numbers(&self) -> Vec<Arc<HomeNumbers>> {
+        self.numbers.iter().map(ArcSwap::load_full).collect()
+    }
+
+    /// The home of a session's ways: the one that it had first, else `own` from now on.
+    pub(super) fn home_of(&self, session: SessionId, own: u16) -> u16 {
+        *self.sessions.pin().get_or_insert(session, own)
+    }
+
+    /// Forgets the sessions for which this holds, and tells their homes.
+    pub(super) fn end_sessions(
+        &self,
+        is_over: impl Fn(SessionId) -> bool,
+        mut tell: impl FnMut(u16, SessionId),
+    ) {
+        let sessions = self.sessions.pin();
+        for (session, home) in &sessions {
+            if is_over(*session) && sessions.remove(session).is_some() {
+                tell(*home, *session);
+            }
+        }
+    }
 }
 
 /// Everything the shards share.
@@ -266,6 +347,28 @@ impl Shared {
         Self {
             upstreams: Some(upstreams),
             ..self
+        }
+    }
+
+    /// Hands a thread a word about calls to upstreams.
+    pub fn hand(&self, port: u16, word: crate::gateway::Word) {
+        if let Some(port) = self.ports.get(usize::from(port)) {
+            port.hand(word);
+        }
+    }
+
+    /// What the ids of upstreams' tasks are signed with.
+    pub(super) fn task_key(&self) -> [u8; 32] {
+        self.state_key.derived("upstream tasks")
+    }
+
+    /// Has what leads to upstreams for sessions that are no more be given up.
+    pub fn end_upstream_sessions(&self) {
+        if let Some(upstreams) = &self.upstreams {
+            upstreams.end_sessions(
+                |session| !self.sessions.contains(session),
+                |home, session| self.hand(home, crate::gateway::Word::SessionEnded(session)),
+            );
         }
     }
 

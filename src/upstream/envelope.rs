@@ -122,6 +122,11 @@ impl<'b> Envelope<'b> {
         Ok(envelope)
     }
 
+    /// The whole message.
+    pub fn body(&self) -> &'b [u8] {
+        self.body
+    }
+
     /// Appends the message with some places written anew.
     ///
     /// Shape: places in order, none within another; each with the JSON text that takes its place.

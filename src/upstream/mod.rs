@@ -26,5 +26,6 @@ pub mod say;
 pub mod session;
 pub mod settings;
 pub mod stdio;
+pub mod task_id;
 pub mod tls;
 pub mod transport;

@@ -14,7 +14,7 @@ use std::fmt;
 
 use super::envelope::{Envelope, EnvelopeError, Place};
 use crate::limits::ID_BYTES_MAX;
-use crate::mcp::Shape;
+use crate::mcp::{Shape, WriteId};
 
 /// The largest number that every JSON reader takes exactly.
 const NUMBER_MAX: u64 = (1 << 53) - 1;
@@ -71,9 +71,20 @@ impl IdText {
         (text.len() <= ID_BYTES_MAX).then(|| Self(text.into()))
     }
 
+    /// A number.
+    pub fn of_number(number: u64) -> Self {
+        Self(itoa::Buffer::new().format(number).as_bytes().into())
+    }
+
     /// The text, quotes included.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl WriteId for IdText {
+    fn write_id(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
     }
 }
 

@@ -76,6 +76,39 @@ pub fn list(
     out.extend_from_slice(b"}}");
 }
 
+/// Appends a modern `subscriptions/listen`: to the lists, if wanted, and to these resources.
+pub fn listen(
+    out: &mut Vec<u8>,
+    number: CallNumber,
+    lists: bool,
+    uris: &[String],
+    capabilities: &[u8],
+) {
+    begin(out, number, "subscriptions/listen");
+    out.extend_from_slice(br#""notifications":{"#);
+    if lists {
+        out.extend_from_slice(
+            br#""toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true"#,
+        );
+    }
+    if !uris.is_empty() {
+        if lists {
+            out.push(b',');
+        }
+        out.extend_from_slice(br#""resourceSubscriptions":["#);
+        for (index, uri) in uris.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_str(out, uri);
+        }
+        out.push(b']');
+    }
+    out.extend_from_slice(b"},");
+    modern_meta(out, capabilities);
+    out.extend_from_slice(b"}}");
+}
+
 /// Appends a legacy `logging/setLevel`.
 pub fn set_level(out: &mut Vec<u8>, number: CallNumber, level: &str) {
     begin(out, number, "logging/setLevel");
@@ -126,7 +159,8 @@ fn begin(out: &mut Vec<u8>, number: CallNumber, method: &str) {
     out.extend_from_slice(br#","params":{"#);
 }
 
-fn us(out: &mut Vec<u8>) {
+/// Appends our own `clientInfo`.
+pub(super) fn us(out: &mut Vec<u8>) {
     out.extend_from_slice(
         concat!(
             r#"{"name":"margay","version":""#,

@@ -207,6 +207,13 @@ impl LegacySession {
         true
     }
 
+    /// What it was with has been replaced by another, which knows no session: a restarted child.
+    pub fn renew(&mut self) {
+        if !matches!(self.state, State::Over) {
+            self.state = State::Absent;
+        }
+    }
+
     /// `initialize` failed: whoever waited is refused.
     pub fn failed(&mut self, now_ms: u64) {
         if matches!(self.state, State::Initializing) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::http::{PoolRules, Url};
-use super::naming::NameRules;
+use super::naming::{Glob, NameRules};
 use super::stdio::ResourceLimits;
 use super::tls::TlsOptions;
 use crate::policy::{BreakerRules, BudgetRules, HealthRules, OutlierRules, Strategy};
@@ -32,6 +32,10 @@ pub struct Upstream {
     pub retry: BudgetRules,
     /// The bounds of time.
     pub timeouts: Timeouts,
+    /// The time of one call, for tools whose names match: the first pattern counts.
+    pub tool_timeouts: Vec<(Glob, Duration)>,
+    /// After which time a call that may be made twice is made at another place, too; the first answer counts. None: never.
+    pub hedge_after: Option<Duration>,
     /// Its connections.
     pub pool: PoolRules,
     /// How many requests leave at once.
@@ -73,7 +77,18 @@ impl Upstream {
             fail: FailMode::default(),
             sharing: Sharing::default(),
             fallback: None,
+            tool_timeouts: Vec::new(),
+            hedge_after: None,
         }
+    }
+
+    /// The time of one call: of the tool of this name, as the upstream knows it, or of any other request.
+    pub fn call_timeout(&self, tool: Option<&str>) -> Duration {
+        let matching = tool.and_then(|tool| {
+            let mut rules = self.tool_timeouts.iter();
+            rules.find(|(pattern, _)| pattern.matches(tool))
+        });
+        matching.map_or(self.timeouts.call, |(_, timeout)| *timeout)
     }
 }
 

@@ -224,6 +224,11 @@ impl TlsConnection {
         self.connection.send_close_notify();
     }
 
+    /// Whether there is something to be sent now.
+    pub fn wants_output(&self) -> bool {
+        self.connection.wants_write()
+    }
+
     /// Appends what is to be sent now; whether there was anything.
     pub fn take_output(&mut self, out: &mut Vec<u8>) -> bool {
         let before = out.len();
@@ -250,4 +255,4 @@ fn general(error: io::Error) -> TlsError {
 
 #[cfg(test)]
 #[path = "tls/tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -9,6 +9,17 @@ use crate::upstream::era::Spoken;
 /// The extension of the modern era.
 const TASKS: &str = "io.modelcontextprotocol/tasks";
 
+/// Bytes of what an upstream says about itself that are passed on.
+const INSTRUCTIONS_BYTES_MAX: usize = 4 << 10;
+
+/// What an upstream wants clients' models to know; none where it says nothing, or far too much.
+pub(super) fn instructions(facts: &[u8]) -> Option<Box<str>> {
+    let facts: Value = serde_json::from_slice(facts).ok()?;
+    let text = facts["instructions"].as_str()?.trim();
+    let fits = (1..=INSTRUCTIONS_BYTES_MAX).contains(&text.len());
+    fits.then(|| text.into())
+}
+
 /// The capabilities in the result of a handshake or a discovery; none where it has none that can be read.
 pub(super) fn capabilities(facts: &[u8], spoken: Spoken) -> Offer {
     let facts: Value = serde_json::from_slice(facts).unwrap_or_default();

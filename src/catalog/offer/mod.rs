@@ -38,6 +38,8 @@ pub struct UpstreamOffer {
     /// How long clients may keep each list, where the upstream says.
     pub(super) hints: [Option<CacheHints>; 4],
     pub(super) capabilities: Offer,
+    /// What it wants clients' models to know.
+    pub(super) instructions: Option<Box<str>>,
 }
 
 /// A resource, a template or a prompt.
@@ -75,6 +77,7 @@ impl UpstreamOffer {
                 prompts: Vec::new(),
                 hints: [None; 4],
                 capabilities: facts::capabilities(&listing.facts, listing.spoken),
+                instructions: facts::instructions(&listing.facts),
             },
             is_modern: listing.spoken == Spoken::Modern,
             room: entry_count_max,
@@ -104,6 +107,7 @@ impl UpstreamOffer {
             prompts,
             hints,
             capabilities,
+            instructions,
         } = self;
         remote.index == other.remote.index
             && *tools == other.tools
@@ -112,6 +116,7 @@ impl UpstreamOffer {
             && *prompts == other.prompts
             && *hints == other.hints
             && *capabilities == other.capabilities
+            && *instructions == other.instructions
     }
 
     /// How many tools it has, those that are not offered included.

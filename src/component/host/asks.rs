@@ -2,11 +2,15 @@
 //!
 //! Ids are numbers of this process, never used twice. An answer is taken only from the session that was asked, and only once. There
 //! is no lock: a shard that brings an answer waits for nobody.
+//!
+//! A component's fiber waits for its answer ([`OpenQuestion`]); an upstream, whose question it is, is told by whoever brings it
+//! ([`RemoteQuestion`]).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
+use crossbeam_queue::ArrayQueue;
 use papaya::{Compute, Operation};
 use tokio::sync::Notify;
 
@@ -44,7 +48,13 @@ struct Question {
     arrived: Notify,
     /// Bytes that the answers to the call's questions may still have.
     room: Arc<AtomicUsize>,
+    /// Who is told of the answer, in place of a fiber that waits for it; empty once it was told.
+    /// Boxed, because the others do without.
+    told: Option<Box<ArrayQueue<OnAnswer>>>,
 }
+
+/// What is run with the answer, on the thread that brings it: it must not block.
+pub type OnAnswer = Box<dyn FnOnce(Result<Vec<u8>, Vec<u8>>) + Send + Sync>;
 
 impl Asks {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
@@ -125,6 +135,45 @@ impl Asks {
         session: Option<SessionId>,
         room: &Arc<AtomicUsize>,
     ) -> Result<OpenQuestion, Full> {
+        let (id, question) = self.put(session, Arc::clone(room), None)?;
+        Ok(OpenQuestion {
+            asks: Arc::clone(self),
+            id,
+            question,
+        })
+    }
+
+    /// Opens a question whose answer goes to `on_answer`; it is closed when the handle is dropped.
+    ///
+    /// Shape: `on_answer` is run once, by the thread that brings the answer or ends the session, or never. Once the handle is
+    /// gone it is not begun; one that was begun just before may still be running.
+    /// Units: `bytes_max` bytes of the answer; a longer one is an error.
+    /// Errors: as many are open as may be.
+    pub fn open_with(
+        self: &Arc<Self>,
+        session: Option<SessionId>,
+        bytes_max: usize,
+        on_answer: OnAnswer,
+    ) -> Result<RemoteQuestion, Full> {
+        let told = Box::new(ArrayQueue::new(1));
+        // There is room for the one.
+        let _ = told.push(on_answer);
+        let room = Arc::new(AtomicUsize::new(bytes_max));
+        let (id, question) = self.put(session, room, Some(told))?;
+        Ok(RemoteQuestion {
+            asks: Arc::clone(self),
+            id,
+            question,
+        })
+    }
+
+    /// Counts a question and puts it into the table.
+    fn put(
+        &self,
+        session: Option<SessionId>,
+        room: Arc<AtomicUsize>,
+        told: Option<Box<ArrayQueue<OnAnswer>>>,
+    ) -> Result<(u64, Arc<Question>), Full> {
         if self.count.fetch_add(1, Ordering::AcqRel) >= self.count_max {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return Err(Full::Process);
@@ -138,14 +187,23 @@ impl Asks {
             session,
             reply: OnceLock::new(),
             arrived: Notify::new(),
-            room: Arc::clone(room),
+            room,
+            told,
         });
         self.open.pin().insert(id, Arc::downgrade(&question));
-        Ok(OpenQuestion {
-            asks: Arc::clone(self),
-            id,
-            question,
-        })
+        Ok((id, question))
+    }
+
+    /// Takes a question out of the table and of the counts.
+    fn close(&self, id: u64, question: &Question, is_answered: bool) {
+        if !is_answered {
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
+        }
+        self.open.pin().remove(&id);
+        if let Some(session) = question.session {
+            self.leave(session);
+        }
+        self.count.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Counts one more question of a session, if it may have one more.
@@ -175,7 +233,7 @@ impl Asks {
 
 /// Why there can be no more questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
+pub enum Full {
     /// As many are open in the process as may be.
     Process,
     /// As many are open in the session as may be.
@@ -204,6 +262,10 @@ impl Question {
             Ok(text) => Ok(text.to_vec()),
             Err(text) => Err(text.to_vec()),
         };
+        if let Some(told) = &self.told {
+            let on_answer = told.pop();
+            return on_answer.map(|on_answer| on_answer(reply)).is_some();
+        }
         let is_first = self.reply.set(reply).is_ok();
         self.arrived.notify_one();
         is_first
@@ -238,14 +300,39 @@ impl OpenQuestion {
 
 impl Drop for OpenQuestion {
     fn drop(&mut self) {
-        if self.reply().is_none() {
-            self.asks.unanswered.fetch_add(1, Ordering::Relaxed);
-        }
-        self.asks.open.pin().remove(&self.id);
-        if let Some(session) = self.question.session {
-            self.asks.leave(session);
-        }
-        self.asks.count.fetch_sub(1, Ordering::AcqRel);
+        let is_answered = self.reply().is_some();
+        self.asks.close(self.id, &self.question, is_answered);
+    }
+}
+
+/// A question of an upstream, for as long as somebody wants its answer.
+#[must_use = "dropping it closes the question"]
+pub struct RemoteQuestion {
+    asks: Arc<Asks>,
+    id: u64,
+    question: Arc<Question>,
+}
+
+impl RemoteQuestion {
+    /// The id of the request that asks it.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Drop for RemoteQuestion {
+    fn drop(&mut self) {
+        // Whoever takes it decides: either the answer was brought, or nobody will be told of one.
+        let untold = self.question.told.as_ref().and_then(|told| told.pop());
+        self.asks.close(self.id, &self.question, untold.is_none());
+    }
+}
+
+impl fmt::Debug for RemoteQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteQuestion")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -256,3 +343,6 @@ impl fmt::Debug for Asks {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ mod text;
 pub(crate) use annotation::bindings as header_bindings;
 pub use announce::Announcement;
 pub(crate) use announce::Announcer;
-pub use asks::Asks;
+pub use asks::{Asks, Full, OnAnswer, RemoteQuestion};
 pub use caller::{Asked, Asking, Caller, Recorded};
 pub(crate) use conversation::{Conversation, Exchange, Opening};
 pub use definitions::{

@@ -22,7 +22,9 @@ use crate::upstream::settings::{
 use crate::upstream::stdio::ResourceLimits;
 use crate::upstream::tls::TlsOptions;
 use flag::read_flag;
-use rules::{batching, breaker, health, outlier, pool, retry, timeouts};
+use rules::{
+    batching, breaker, health, hedge_after, outlier, pool, retry, timeouts, tool_timeouts,
+};
 
 /// Bytes of an upstream's name: with the separator it leaves room for a tool's.
 const NAME_BYTES_MAX: usize = ShortName::BYTES_MAX;
@@ -166,6 +168,8 @@ impl Reader<'_> {
                 Some(SharingName::PerSession) => Sharing::PerSession,
             },
             fallback: document.fallback.as_ref().map(|name| name.value.clone()),
+            tool_timeouts: tool_timeouts(&document.timeouts)?,
+            hedge_after: hedge_after(document)?,
         })
     }
 

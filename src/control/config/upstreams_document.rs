@@ -43,6 +43,7 @@ pub(super) struct UpstreamDocument {
     pub(super) fail: Option<FailName>,
     pub(super) sharing: Option<SharingName>,
     pub(super) fallback: Option<Spanned<String>>,
+    pub(super) hedge_after: Option<Spanned<Span>>,
 }
 
 /// A URL, or one with its weight.
@@ -173,6 +174,7 @@ pub(super) struct TimeoutsDocument {
     pub(super) head: Option<Spanned<Span>>,
     pub(super) call: Option<Spanned<Span>>,
     pub(super) silence: Option<Spanned<Span>>,
+    pub(super) tools: Option<BTreeMap<String, Spanned<Span>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

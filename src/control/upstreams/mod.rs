@@ -87,11 +87,7 @@ impl Prepared {
 
     /// What threads share about them; `homes` are the ports of those with a ring.
     pub fn shared(&self, homes: Range<u16>) -> Upstreams {
-        Upstreams {
-            remotes: self.remotes.clone(),
-            homes,
-            control: self.link.clone(),
-        }
+        Upstreams::new(self.remotes.clone(), homes, self.link.clone())
     }
 
     /// Begins to hear news and to take orders. What homes have said before waits.

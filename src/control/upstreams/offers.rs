@@ -79,6 +79,7 @@ impl OfferSet {
     /// Each in numbers.
     pub fn numbers(&self) -> Vec<UpstreamNumbers> {
         let numbers = |entry: &Entry| UpstreamNumbers {
+            counts: Default::default(),
             name: entry.remote.name().to_owned(),
             is_up: entry.is_up,
             tool_count: match &entry.offer {

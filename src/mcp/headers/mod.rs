@@ -12,7 +12,7 @@ mod param;
 mod sentinel;
 
 pub use media::{Accept, accept, accept_lines, is_json};
-pub use param::{ParamBinding, ParamKind, check_params};
+pub use param::{ParamBinding, ParamKind, check_params, param_fields};
 pub(crate) use sentinel::equals;
 
 use super::message::Value;

@@ -73,6 +73,42 @@ where
     Ok(())
 }
 
+/// The marked arguments as header fields: names, and values before they are encoded.
+///
+/// Shape: an argument that is null, missing or of another type than the tool says has no field; whoever receives the call says so.
+pub fn param_fields(bindings: &[ParamBinding], arguments: &[u8]) -> Vec<(String, String)> {
+    let field = |binding: &ParamBinding| {
+        let value = value_at(arguments, &binding.path)?;
+        Some((format!("Mcp-Param-{}", binding.header), value))
+    };
+    bindings.iter().filter_map(field).collect()
+}
+
+/// The scalar at the end of a path, as a header has it.
+fn value_at(text: &[u8], path: &[String]) -> Option<String> {
+    // It was validated with its message, nesting included.
+    let mut reader = Reader::new(text, usize::MAX);
+    let Some((name, rest)) = path.split_first() else {
+        return match reader.peek().ok()? {
+            Kind::String => Some(reader.string().ok()?.to_cow().into_owned()),
+            Kind::Number => Some(reader.number().ok()?.raw().to_owned()),
+            Kind::True | Kind::False => Some(reader.boolean().ok()?.to_string()),
+            _ => None,
+        };
+    };
+    if reader.peek().ok()? != Kind::Object {
+        return None;
+    }
+    reader.begin_object().ok()?;
+    while let Some(key) = reader.key().ok()? {
+        let value = reader.skip().ok()?;
+        if key.eq_str(name) {
+            return value_at(value, rest);
+        }
+    }
+    None
+}
+
 fn is_named(field: &[u8], header: &str) -> bool {
     field.len() == PREFIX.len() + header.len()
         && field[..PREFIX.len()].eq_ignore_ascii_case(PREFIX)

@@ -42,6 +42,11 @@ impl SessionId {
         Some(Self(value))
     }
 
+    /// The id as a number.
+    pub const fn bits(self) -> u128 {
+        self.0
+    }
+
     /// The id's text for the header.
     pub fn text(self) -> [u8; SESSION_ID_BYTES] {
         let mut text = [0; SESSION_ID_BYTES];

@@ -7,6 +7,7 @@ use crate::component::{CancelHandle, Outbox, Outgoing};
 use crate::mcp::{InlineId, Invocation, Method, Revision, SessionId};
 use crate::mem::Slab;
 
+use super::forward::Forwarded;
 use super::retry::Binding;
 use super::tasks::{TaskCall, Wait};
 
@@ -18,20 +19,26 @@ pub(in super::super) enum Stop {
     Engine,
     /// A task, until it ends.
     Wait(Box<Wait>),
+    /// An upstream.
+    Upstream(Box<Forwarded>),
 }
 
 impl Stop {
     /// Nobody wants the answer any longer.
     pub(in super::super) fn cancel(&self) {
-        if let Self::Call(call) = self {
-            call.cancel();
+        match self {
+            Self::Call(call) => call.cancel(),
+            Self::Upstream(forwarded) => forwarded.cancel(),
+            Self::Engine | Self::Wait(_) => {}
         }
     }
 
     /// Nobody hears what is asked: the answers that it waits for will not come.
     pub(in super::super) fn give_up_questions(&self) {
-        if let Self::Call(call) = self {
-            call.give_up_questions();
+        match self {
+            Self::Call(call) => call.give_up_questions(),
+            Self::Upstream(forwarded) => forwarded.give_up_questions(),
+            Self::Engine | Self::Wait(_) => {}
         }
     }
 
@@ -41,6 +48,7 @@ impl Stop {
             Self::Call(call) => call.extension(),
             Self::Engine => Some(Duration::ZERO),
             Self::Wait(_) => None,
+            Self::Upstream(forwarded) => forwarded.extension(),
         }
     }
 
@@ -50,6 +58,7 @@ impl Stop {
             Self::Call(call) => call.extension().is_none(),
             Self::Engine => false,
             Self::Wait(wait) => wait.is_for_answers(),
+            Self::Upstream(forwarded) => forwarded.is_asking(),
         }
     }
 }

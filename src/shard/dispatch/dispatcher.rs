@@ -11,6 +11,7 @@ use crate::mcp::{Invocation, Principal, Reason};
 use crate::metrics::{Phase, ShardMetrics};
 use crate::shard::away::Unwanted;
 use crate::shard::{Shared, Snapshot};
+use crate::upstream::task_id::TaskIds;
 
 use super::calls::{Away, Calls, Origin, Stop};
 use super::ending::Seal;
@@ -106,13 +107,17 @@ pub(in super::super) struct Dispatcher<P> {
     mailbox: Arc<Mailbox>,
     pub(super) mail: Mail,
     pub(super) unwanted: Arc<Unwanted>,
+    /// The number of the thread's port.
+    pub(super) port: u16,
+    pub(super) task_ids: TaskIds,
     clock: quanta::Clock,
 }
 
 impl<P> Dispatcher<P> {
-    /// A dispatcher whose thread is woken by `wake`.
+    /// A dispatcher whose thread has this port, and is woken by `wake`.
     pub(in super::super) fn new(
         shared: Arc<Shared>,
+        port: usize,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
@@ -129,6 +134,8 @@ impl<P> Dispatcher<P> {
             mailbox,
             unwanted: Unwanted::new(Arc::clone(&wake)),
             mail: Mail::new(count_max, wake),
+            port: u16::try_from(port).unwrap_or(u16::MAX),
+            task_ids: TaskIds::new(&shared.task_key()),
             clock: quanta::Clock::new(),
             shared,
         }
@@ -230,7 +237,20 @@ impl<P> Dispatcher<P> {
                 Ok(Made::body(200))
             }
             Plan::Listen(filter) => Ok(Made::Listen(filter)),
-            Plan::OnTask => self.on_task(invocation, asker, origin, out),
+            Plan::Upstream(forward) => {
+                self.forward(invocation, asker, origin, forward, conversation)
+            }
+            Plan::FollowUpstream(forward) => {
+                self.follow_upstream(invocation, asker, origin, forward, conversation)
+            }
+            Plan::UnfollowUpstream(forward) => {
+                conversation.unfollow(&forward.theirs);
+                self.forward(invocation, asker, origin, forward, conversation)
+            }
+            Plan::OnTask => match self.forward_task(invocation, asker, origin, conversation) {
+                Ok(made) => made,
+                Err(origin) => self.on_task(invocation, asker, origin, out),
+            },
             Plan::Task(task) => {
                 let Task {
                     component,

@@ -7,6 +7,7 @@ mod caller;
 mod calls;
 mod dispatcher;
 mod ending;
+mod forward;
 mod questions;
 mod ready;
 mod retry;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Completer, Owner, Target};
 use crate::component::{CompletionRef, Component, Job};
+use crate::mcp::headers::param_fields;
 use crate::mcp::route::{ListenFilter, Members, Reference, Retry, TaskRequest};
 use crate::mcp::{Invocation, List, Operation, Reason, ShortName, StateFault};
 use crate::wire::json::{Reader, Str};
@@ -25,6 +27,7 @@ use crate::wire::json::{Reader, Str};
 pub(super) use calls::{Away, Origin};
 pub(super) use dispatcher::{Alone, Asker, Conversation, Dispatcher, Made};
 pub(super) use ending::{Ending, write_ending};
+use forward::Forward;
 pub(super) use questions::{answer_question, refuse_questions};
 use ready::Ready;
 pub(super) use tasks::shown;
@@ -49,6 +52,12 @@ pub(super) enum Plan<'c, 'b> {
     Unsubscribe(Str<'b>),
     /// A stream of notifications.
     Listen(ListenFilter<'b>),
+    /// An upstream's.
+    Upstream(Forward<'b>),
+    /// The same, and if it succeeds, the session follows the resource.
+    FollowUpstream(Forward<'b>),
+    /// The same, and the session follows the resource no longer.
+    UnfollowUpstream(Forward<'b>),
 }
 
 /// A plain function to call.
@@ -114,14 +123,25 @@ pub(super) fn plan<'c, 'b>(
         Operation::ListPrompts { cursor } => desk.list(List::Prompts, cursor),
         Operation::ReadResource { uri, retry } => {
             let job = |uri| Job::ReadResource { uri };
-            desk.at_resource(uri, retry, job).map(Plan::Work)
+            Ok(match desk.at_resource(uri, retry, job)? {
+                Found::Here(work) => Plan::Work(work),
+                Found::There(forward) => Plan::Upstream(forward),
+            })
         }
         Operation::Subscribe { uri } => {
             let job = |uri| Job::Subscribe { uri };
-            desk.at_resource(uri, None, job).map(Plan::Subscribe)
+            Ok(match desk.at_resource(uri, None, job)? {
+                Found::Here(work) => Plan::Subscribe(work),
+                Found::There(forward) => Plan::FollowUpstream(forward),
+            })
         }
         Operation::Unsubscribe { uri } => match desk.offers(List::Resources) {
-            true => Ok(Plan::Unsubscribe(uri)),
+            true => Ok(match desk.catalog.resource(&uri.to_cow()) {
+                Some(Owner::Upstream(remote)) => {
+                    Plan::UnfollowUpstream(Forward::new(remote, uri.to_cow(), uri))
+                }
+                _ => Plan::Unsubscribe(uri),
+            }),
             false => Err(desk.not_offered()),
         },
         Operation::GetPrompt {
@@ -142,6 +162,14 @@ pub(super) fn plan<'c, 'b>(
         | Operation::UpdateTask { .. }
         | Operation::CancelTask { .. } => Ok(Plan::OnTask),
     }
+}
+
+/// Who has a resource.
+enum Found<'b> {
+    /// A component.
+    Here(Work<'b>),
+    /// An upstream.
+    There(Forward<'b>),
 }
 
 struct Desk<'c, 'i, 'b> {
@@ -175,6 +203,18 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
             None => self.catalog.tool(&name.to_cow()),
         };
         let tool = found.ok_or(Reason::UnknownTool { name })?;
+        if let Target::Upstream {
+            remote,
+            name: theirs,
+        } = &tool.target
+        {
+            let mirrored = param_fields(&tool.header_bindings, arguments.unwrap_or(b"{}"));
+            return Ok(Plan::Upstream(Forward {
+                is_repeatable: tool.is_repeatable,
+                mirrored,
+                ..Forward::new(remote, theirs.clone(), name)
+            }));
+        }
         let component = tool.component().ok_or(Reason::Internal)?;
         let how = how(
             tool.task_support,
@@ -240,7 +280,7 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         uri: Str<'b>,
         retry: Option<Retry<'b>>,
         job: impl FnOnce(Box<str>) -> Job,
-    ) -> Result<Work<'b>, Reason<'b>> {
+    ) -> Result<Found<'b>, Reason<'b>> {
         if !self.offers(List::Resources) {
             return Err(self.not_offered());
         }
@@ -250,15 +290,15 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
             uri,
             era: self.invocation.era(),
         })?;
-        let Owner::Component(component) = owner else {
-            return Err(Reason::Internal);
-        };
-        Ok(Work {
-            component: Arc::clone(component),
-            job: job(address.into()),
-            target: uri,
-            retry,
-            deferred: None,
+        Ok(match owner {
+            Owner::Upstream(remote) => Found::There(Forward::new(remote, address, uri)),
+            Owner::Component(component) => Found::Here(Work {
+                component: Arc::clone(component),
+                job: job(address.into()),
+                target: uri,
+                retry,
+                deferred: None,
+            }),
         })
     }
 
@@ -273,8 +313,15 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         }
         let prompt = self.catalog.prompt(&name.to_cow());
         let prompt = prompt.ok_or(Reason::UnknownPrompt { name })?;
-        let Owner::Component(component) = &prompt.owner else {
-            return Err(Reason::Internal);
+        let component = match &prompt.owner {
+            Owner::Component(component) => component,
+            Owner::Upstream(remote) => {
+                return Ok(Plan::Upstream(Forward::new(
+                    remote,
+                    prompt.name.clone(),
+                    name,
+                )));
+            }
         };
         Ok(Plan::Work(Work {
             component: Arc::clone(component),
@@ -314,7 +361,10 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         }
         match self.catalog.completer(&of).ok_or(unknown)? {
             Completer::Nobody => Ok(Plan::Ready(Ready::NoSuggestions)),
-            Completer::Upstream(..) => Err(Reason::Internal),
+            Completer::Upstream(remote, of) => {
+                let (CompletionRef::Prompt(theirs) | CompletionRef::Template(theirs)) = of;
+                Ok(Plan::Upstream(Forward::new(remote, theirs, target)))
+            }
             Completer::Component(component, of) => Ok(Plan::Work(Work {
                 component: Arc::clone(component),
                 job: Job::Complete {

@@ -5,9 +5,6 @@ use crate::mcp::reply::{self, CacheScope, Hints};
 use crate::mcp::{Era, List, Reason, Revision, WriteId, cursor};
 use crate::wire::json::Str;
 
-/// What a client may tell its model about this server.
-const INSTRUCTIONS: &str = "Each tool runs in a WebAssembly component, in a sandbox of its own.";
-
 /// What discovery says changes with the components, as the lists do.
 const DISCOVER_HINTS: Hints = Hints {
     ttl_ms: LIST_TTL_MS,
@@ -58,13 +55,13 @@ impl<'c> Ready<'c> {
                 id,
                 *negotiated,
                 catalog.capabilities_in(*negotiated).as_bytes(),
-                Some(INSTRUCTIONS),
+                instructions(catalog),
             ),
             Self::Discover => reply::discover_result(
                 out,
                 id,
                 catalog.capabilities(era).as_bytes(),
-                Some(INSTRUCTIONS),
+                instructions(catalog),
                 DISCOVER_HINTS,
             ),
             Self::Page(list, page) => write_page(out, id, era, *list, page, catalog),
@@ -82,6 +79,11 @@ impl<'c> Ready<'c> {
             _ => 0,
         }
     }
+}
+
+/// None where there is nothing to say.
+fn instructions(catalog: &Catalog) -> Option<&str> {
+    Some(catalog.instructions()).filter(|text| !text.is_empty())
 }
 
 fn write_page(

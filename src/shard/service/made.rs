@@ -136,6 +136,21 @@ impl Service {
         self.metrics.add(operation, 1);
     }
 
+    /// Counts a call of a tool that an upstream has answered, or failed to.
+    pub(in super::super) fn count_forwarded(&mut self, away: &Away<Place>, outcome: &str) {
+        if away.method == Method::CallTool {
+            let counter = match outcome {
+                "ok" => Counter::CallOk,
+                "tool_error" => Counter::CallToolError,
+                "input_required" => Counter::CallInputRequired,
+                "deadline" => Counter::CallDeadline,
+                "overloaded" => Counter::CallOverloaded,
+                _ => Counter::CallError,
+            };
+            self.metrics.add(counter, 1);
+        }
+    }
+
     /// Counts a component's call that has ended. Only tools are told apart by how.
     pub(in super::super) fn count_call(&mut self, method: Method, report: &CallReport) {
         let timings = &report.timings;

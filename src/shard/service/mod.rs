@@ -103,7 +103,9 @@ impl Service {
     /// The service of shard `index`.
     pub fn new(index: usize, shared: Arc<Shared>, options: ServiceOptions) -> Self {
         let waking = Arc::clone(&shared);
-        let dispatcher = Dispatcher::new(Arc::clone(&shared), move || waking.ports[index].wake());
+        let dispatcher = Dispatcher::new(Arc::clone(&shared), index, move || {
+            waking.ports[index].wake()
+        });
         let unix_ms = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
@@ -144,6 +146,10 @@ impl Service {
 
     pub(super) fn next_message(&mut self) -> Option<Message> {
         self.shared.ports[self.index].receive()
+    }
+
+    pub(super) fn next_upstream_word(&mut self) -> Option<crate::gateway::Word> {
+        self.shared.ports[self.index].next_word()
     }
 
     /// Refills and disposes of up to `budget` instances; returns whether some work is left.

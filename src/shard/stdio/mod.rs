@@ -15,6 +15,7 @@ use std::task::Waker;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::component::{CallOutcome, Outgoing};
+use crate::gateway::Word as UpstreamWord;
 use crate::mcp::reply;
 use crate::mcp::route::{ListenFilter, Process, is_batch, route_stdio};
 use crate::mcp::{
@@ -65,7 +66,7 @@ impl<W: Write> StdioServer<W> {
     ) -> io::Result<Self> {
         let (events, bell) = reader::start(input, shared.limits.body_bytes_max)?;
         let waker = bell.waker();
-        let mut dispatcher = Dispatcher::new(Arc::clone(&shared), move || bell.ring());
+        let mut dispatcher = Dispatcher::new(Arc::clone(&shared), 0, move || bell.ring());
         dispatcher.follow_catalog();
         Ok(Self {
             dispatcher,
@@ -155,8 +156,29 @@ impl<W: Write> StdioServer<W> {
             write_ending(&mut body, &away.id, away.revision, &ending, seal);
             away.place.answer(Some(&body), &mut self.out);
         }
+        self.look_at_upstreams();
         self.look_at_tasks();
         self.notice_changes();
+    }
+
+    fn look_at_upstreams(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let Some(port) = shared.ports.first() else {
+            return;
+        };
+        while let Some(word) = port.next_word() {
+            let UpstreamWord::Done { ticket, done } = word else {
+                continue;
+            };
+            let Some(away) = self.dispatcher.forget(ticket) else {
+                continue;
+            };
+            self.say(away.said());
+            if away.followed && done.outcome != "ok" {
+                self.client.unfollow(&away.target);
+            }
+            away.place.answer(Some(&done.body), &mut self.out);
+        }
     }
 
     fn look_at_tasks(&mut self) {

@@ -9,13 +9,13 @@ use rustls::{ServerConfig, ServerConnection};
 use super::*;
 
 /// An authority and what it signs.
-struct Authority {
+pub(in crate::upstream) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub pem: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -27,7 +27,7 @@ impl Authority {
     }
 
     /// Certificate and key in PEM form.
-    fn sign(&self, name: &str) -> (String, String) {
+    pub fn sign(&self, name: &str) -> (String, String) {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params
             .subject_alt_names
@@ -48,14 +48,14 @@ impl Authority {
     }
 }
 
-struct Files(tempfile::TempDir);
+pub(in crate::upstream) struct Files(tempfile::TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -63,7 +63,10 @@ impl Files {
 }
 
 /// A server for `localhost`; with `clients`, one that wants a certificate of theirs.
-fn server(authority: &Authority, clients: Option<&Authority>) -> ServerConnection {
+pub(in crate::upstream) fn server(
+    authority: &Authority,
+    clients: Option<&Authority>,
+) -> ServerConnection {
     let (certificate, key) = authority.sign("localhost");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))

@@ -5,10 +5,45 @@
 //!   adopt(stream) ─▶ write_line… ─▶ one write a turn ─▶ Line… ─▶ StreamEnded
 //! ```
 //!
-//! This layer knows nothing of MCP: it is told what to send, and tells what came.
+//! This layer knows nothing of MCP: it is told what to send, and tells what came. Once a turn its owner hands it the
+//! completions that it [owns](Transport::owns), then calls [`Transport::flush`]; once in a while [`Transport::sweep`].
+//!
+//! Invariants:
+//! - an exchange ends in exactly one `End` or `Failed`, unless it is abandoned; a stream in one `StreamEnded`, unless it is closed;
+//! - a connection serves one exchange at a time, and is used for nothing more once anything about it is in doubt;
+//! - what was not handed over for sending is said to have reached nothing, and only that;
+//! - a socket's entry lives until the ring says that it is closed, and is counted in its pool exactly once;
+//! - what waits is bounded: exchanges for a connection, lines for a stream, bytes that nobody wants to hear now.
+
+mod ask;
+mod attempt;
+mod connect;
+mod connection;
+mod exchange;
+mod failure;
+mod flush;
+mod map;
+mod options;
+mod origin;
+mod request;
+mod stream;
+mod table;
+
+#[cfg(test)]
+mod tests;
 
 use super::http::AnswerHead;
 use crate::policy::{Failed, Reached};
+
+pub use options::{
+    LONG_COUNT_MAX, QueueFull, STREAM_QUEUE_BYTES_MAX, TransportOptions, TransportStats,
+    WAITING_COUNT_MAX,
+};
+pub use request::{HeadFacts, Request, Verb};
+pub use table::Transport;
+
+/// Where events go. It must not call back into the table.
+pub type Sink<'s> = dyn FnMut(TransportEvent<'_>) + 's;
 
 /// Names one exchange, for ever; chosen by whoever begins it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

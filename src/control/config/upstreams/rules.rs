@@ -9,6 +9,7 @@ use super::super::values::{Span, show_span};
 use super::{Read, at};
 use crate::policy::{BreakerRules, BudgetRules, HealthRules, OutlierRules};
 use crate::upstream::http::{PoolRules, Url};
+use crate::upstream::naming::Glob;
 use crate::upstream::settings::{Batching, HealthCheck, Probe, Timeouts};
 
 /// A number within its bounds, or the default.
@@ -153,6 +154,28 @@ pub(super) fn timeouts(document: &TimeoutsDocument) -> Read<Timeouts> {
         call: span("timeouts.call", &document.call, defaults.call)?,
         silence: span("timeouts.silence", &document.silence, defaults.silence)?,
     })
+}
+
+/// The time of calls of single tools. Patterns count in order of their text, longest first: the more one says, the earlier it is asked.
+pub(super) fn tool_timeouts(document: &TimeoutsDocument) -> Read<Vec<(Glob, Duration)>> {
+    let mut rules = Vec::new();
+    for (pattern, given) in document.tools.iter().flatten() {
+        let timeout = span("timeouts.tools", &Some(given.clone()), Duration::ZERO)?;
+        rules.push((pattern, timeout));
+    }
+    rules.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
+    let rules = rules.into_iter();
+    Ok(rules
+        .map(|(pattern, timeout)| (Glob::new(pattern), timeout))
+        .collect())
+}
+
+/// After which time a call is made at another place, too.
+pub(super) fn hedge_after(document: &UpstreamDocument) -> Read<Option<Duration>> {
+    match &document.hedge_after {
+        None => Ok(None),
+        given => span("hedge_after", given, Duration::ZERO).map(Some),
+    }
 }
 
 /// The connections of an upstream; what is not said is as `defaults` has it.
