@@ -37,6 +37,8 @@ pub struct Sources<'s> {
     pub components: &'s [Arc<Component>],
     /// What upstreams offer, in order of upstreams.
     pub offers: &'s [Arc<UpstreamOffer>],
+    /// Indices of upstreams that are down: what they offered is found by its name, and listed no more.
+    pub unlisted: &'s [usize],
     /// Upstreams without which lists are not to be served (`fail: closed`), and which are down.
     pub missing: &'s [Arc<Remote>],
 }
@@ -56,6 +58,7 @@ struct Builder<'s> {
     catalog: Catalog,
     components: Vec<(&'s Arc<Component>, Arc<Definitions>)>,
     offers: &'s [Arc<UpstreamOffer>],
+    unlisted: &'s [usize],
 }
 
 impl Catalog {
@@ -83,6 +86,7 @@ impl Catalog {
             },
             components: components.map(|one| (one, one.definitions())).collect(),
             offers: sources.offers,
+            unlisted: sources.unlisted,
         };
         let tools = builder.tools();
         let legacy = tools.iter().any(|tool| tool.legacy.is_some());
@@ -190,11 +194,13 @@ impl<'s> Builder<'s> {
                 continue;
             };
             let text = |text: &Entry| entry("name", &name, text);
-            listed.push(ListedTool {
-                name: name.clone(),
-                text: text(&tool.entry),
-                legacy: tool.legacy_entry.as_ref().map(text),
-            });
+            if !self.unlisted.contains(&offer.remote.index) {
+                listed.push(ListedTool {
+                    name: name.clone(),
+                    text: text(&tool.entry),
+                    legacy: tool.legacy_entry.as_ref().map(text),
+                });
+            }
             let found = ToolRef {
                 target: Target::Upstream {
                     remote: Arc::clone(&offer.remote),
@@ -219,12 +225,17 @@ impl<'s> Builder<'s> {
                     .add_resource(owner, &resource.uri, text, &mut listed);
             }
         }
+        let mut unlisted = Vec::new();
         for offer in self.offers {
+            let listed = match self.unlisted.contains(&offer.remote.index) {
+                true => &mut unlisted,
+                false => &mut listed,
+            };
             for resource in &offer.resources {
                 let owner = Owner::Upstream(Arc::clone(&offer.remote));
                 let text = entry("uri", &resource.name, &resource.entry);
                 self.catalog
-                    .add_resource(owner, &resource.name, text, &mut listed);
+                    .add_resource(owner, &resource.name, text, listed);
             }
         }
         listed
@@ -240,12 +251,17 @@ impl<'s> Builder<'s> {
                     .add_template(owner, &known.uri_template, text, &mut listed);
             }
         }
+        let mut unlisted = Vec::new();
         for offer in self.offers {
+            let listed = match self.unlisted.contains(&offer.remote.index) {
+                true => &mut unlisted,
+                false => &mut listed,
+            };
             for known in &offer.templates {
                 let owner = Owner::Upstream(Arc::clone(&offer.remote));
                 let text = entry("uriTemplate", &known.name, &known.entry);
                 self.catalog
-                    .add_template(owner, &known.name, text, &mut listed);
+                    .add_template(owner, &known.name, text, listed);
             }
         }
         listed
@@ -264,8 +280,15 @@ impl<'s> Builder<'s> {
             }
         }
         let (mut listed, prompts) = (Vec::new(), &mut self.catalog.prompts);
+        let unlisted = self.unlisted;
         let mut add = |given: Box<str>, owner: Owner, name: &str, text: &Entry| {
-            listed.push((given.clone(), entry("name", &given, text)));
+            let is_listed = match &owner {
+                Owner::Component(_) => true,
+                Owner::Upstream(remote) => !unlisted.contains(&remote.index),
+            };
+            if is_listed {
+                listed.push((given.clone(), entry("name", &given, text)));
+            }
             let name = name.into();
             prompts.insert(given, PromptRef { owner, name });
         };

@@ -119,6 +119,7 @@ impl ComponentSet {
         let sources = Sources {
             components: &self.all(),
             offers: &self.upstreams.offers(),
+            unlisted: &self.upstreams.unlisted(),
             missing: &self.upstreams.missing(),
         };
         Catalog::build_of(sources, self.generation, self.list_page_max)

@@ -385,6 +385,7 @@ impl Plane for Shards {
         shared
             .runtime
             .end_sessions(|session| !shared.sessions.contains(session));
+        shared.end_upstream_sessions();
         let held = self.shared.sessions.counts().live + self.shared.connections.taken();
         // Only control's thread comes here.
         let high = self.held_high.load(Ordering::Relaxed).max(held);

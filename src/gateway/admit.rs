@@ -10,6 +10,9 @@ use crate::upstream::era::Spoken;
 use crate::upstream::session::Need;
 use crate::upstream::settings::Sharing;
 
+/// A session that may be asked for so soon is waited for.
+const SOON_MS: u64 = 2_000;
+
 impl Gateway {
     /// Takes a word of another thread, or of control.
     pub fn hear(&mut self, word: Word) {
@@ -86,6 +89,12 @@ impl Gateway {
             }
             return;
         }
+        if self.has_foreign_state(slot) {
+            return self.refuse_foreign_state(slot);
+        }
+        let Some(found) = self.links.get_mut(link) else {
+            return self.fail(slot, Failure::over());
+        };
         if found.is_preparing {
             found.waiting.push(slot);
             return;
@@ -97,6 +106,10 @@ impl Gateway {
                 return self.initialize(link, spoken);
             }
             Need::Wait => return found.waiting.push(slot),
+            Need::Refuse { retry_in_ms } if retry_in_ms <= SOON_MS => {
+                // It is worth waiting for.
+                return self.advance_later(slot, retry_in_ms);
+            }
             Need::Refuse { retry_in_ms } => {
                 return self.fail(slot, Failure::handshakes_fail(retry_in_ms));
             }
@@ -110,6 +123,15 @@ impl Gateway {
         }
         if !self.follow(slot, link, spoken) {
             self.send(slot);
+        }
+    }
+
+    /// Brings a request further after a while.
+    fn advance_later(&mut self, slot: u64, wait_ms: u64) {
+        let due_ms = self.now_ms + wait_ms;
+        if let Some(pending) = self.pending.get_mut(slot) {
+            pending.advance_ms = Some(due_ms);
+            self.stalled.push(slot);
         }
     }
 

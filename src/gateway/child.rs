@@ -68,7 +68,7 @@ impl Gateway {
     pub(super) fn write_to_child(&mut self, slot: u64, link: u64, message: Vec<u8>) {
         let now_ms = self.now_ms;
         let Some(stream) = self.links.get(link).and_then(super::link::Link::stream) else {
-            return self.fail(slot, Failure::ended("is not running"));
+            return self.fail(slot, Failure::ended("it is not running"));
         };
         let Some(pending) = self.pending.get_mut(slot) else {
             return;
@@ -89,7 +89,7 @@ impl Gateway {
 
     /// A child reads more slowly than it is written to.
     pub fn line_refused(&mut self, slot: u64) {
-        self.fail(slot, Failure::crowded("reads its input too slowly: what waits for it is as long as it may be; try again in a moment"));
+        self.fail(slot, Failure::crowded("it reads its input too slowly: what waits for it is as long as it may be; try again in a moment"));
     }
 
     /// Control has word of a child.
@@ -120,7 +120,7 @@ impl Gateway {
                     found.broken_ms = None;
                     if !is_soon || found.session_never_was() {
                         let waiting = std::mem::take(&mut found.waiting);
-                        let why = format!("ended before it could be asked: {how}{again}");
+                        let why = format!("it ended before it could be asked: {how}{again}");
                         for slot in waiting {
                             self.fail(
                                 slot,
@@ -129,7 +129,7 @@ impl Gateway {
                         }
                     }
                 }
-                self.lose_stream(link, &format!("ended: {how}{again}"));
+                self.lose_stream(link, &format!("it ended: {how}{again}"));
             }
         }
     }
@@ -229,7 +229,7 @@ impl Gateway {
         if let Some(found) = self.links.get_mut(link) {
             found.broken_ms = Some(broken_ms);
         }
-        self.lose_stream(link, &format!("closed its output: {why}"));
+        self.lose_stream(link, &format!("it closed its output: {why}"));
     }
 
     /// Everything that was on its way on a child's stream has failed.

@@ -34,7 +34,7 @@ impl Failure {
         Self {
             reached,
             failed,
-            why: why.to_owned(),
+            why: without_name(why).to_owned(),
             blames: !matches!(failed, Failed::Cancelled),
             is_final: false,
             retry_in_ms: None,
@@ -68,7 +68,7 @@ impl Failure {
             ..Self::here(
                 Failed::Refused,
                 format!(
-                    "is not available, and is tried again in {retry_in_ms} ms: of its latest calls too many failed; it {last}"
+                    "it is not available, and is tried again in {retry_in_ms} ms: too many of its latest calls failed; {last}"
                 ),
                 "unavailable",
             )
@@ -81,7 +81,7 @@ impl Failure {
             retry_in_ms: Some(retry_in_ms),
             ..Self::here(
                 Failed::Refused,
-                format!("keeps no session: it is asked for one again in {retry_in_ms} ms"),
+                format!("it keeps no session, and is asked for one again in {retry_in_ms} ms"),
                 "unavailable",
             )
         }
@@ -122,6 +122,14 @@ impl Failure {
     }
 }
 
+/// What a transport says, without the name of the upstream before it: it is said anyway.
+fn without_name(why: &str) -> &str {
+    match why.strip_prefix("upstream ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, rest)) => rest,
+        None => why,
+    }
+}
+
 impl Gateway {
     /// A request has failed.
     pub(super) fn fail(&mut self, slot: u64, failure: Failure) {
@@ -137,18 +145,18 @@ impl Gateway {
         let (failed, what) = match status {
             401 | 403 => (
                 Failed::Answer,
-                "does not accept our credentials: check upstreams.NAME.headers; it",
+                "it does not accept our credentials: check upstreams.NAME.headers; it",
             ),
             404 => (
                 Failed::Answer,
-                "has nothing at this URL, or lost the session: it",
+                "it has nothing at this URL, or lost the session: it",
             ),
-            429 | 503 => (Failed::Refused, "is overloaded: it"),
+            429 | 503 => (Failed::Refused, "it is overloaded: it"),
             300..=399 => (
                 Failed::Answer,
-                "redirects, which is not followed: configure the final URL; it",
+                "it redirects, which is not followed: configure the final URL; it",
             ),
-            _ => (Failed::Answer, "gave no answer that can be used: it"),
+            _ => (Failed::Answer, "it gave no answer that can be used: it"),
         };
         let excerpt = match pending.excerpt.is_empty() {
             true => String::new(),
@@ -401,7 +409,7 @@ fn refusal(pending: &Pending, upstream: &str, failure: &Failure) -> Option<Actio
         Failed::Refused => code::OVERLOADED,
         _ => code::INTERNAL_ERROR,
     };
-    let text = format!("the upstream `{upstream}` {}", failure.why);
+    let text = format!("the upstream `{upstream}`: {}", failure.why);
     let mut data = br#"{"upstream":"#.to_vec();
     write_str(&mut data, upstream);
     data.extend_from_slice(br#","reason":"#);

@@ -170,7 +170,7 @@ impl Gateway {
                 .map(|error| error.text)
                 .unwrap_or_default();
             let message = facts::text(error, "message").unwrap_or_default();
-            let why = format!("refused {}: {message}", list.key());
+            let why = format!("it refused {}: {message}", list.key());
             return self.feed_failed(remote, &Failure::handshake(&why));
         };
         feed.bytes += result.text.len();

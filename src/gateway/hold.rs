@@ -187,17 +187,45 @@ impl Gateway {
         }
     }
 
-    fn refuse_state(&mut self, call: &Call) {
-        let mut body = Vec::new();
-        let text = "params.requestState names no call of yours that waits for an answer: it has ended, or waited longer than limits.ask_deadline; make the request again without requestState";
-        let id = id_of(call, self.limits.json_depth_max);
-        reply::error(&mut body, Some(&id), code::INVALID_PARAMS, text, None);
-        let done = Done {
-            status: 200,
-            outcome: "refused",
-            body,
+    /// Whether a client brings back a state, to an upstream that never gave one.
+    pub(super) fn has_foreign_state(&self, slot: u64) -> bool {
+        let Some(pending) = self.pending.get(slot) else {
+            return false;
         };
-        self.act(Action::Done(call.caller, done));
+        pending.hold.is_none()
+            && pending.call().is_some_and(|call| {
+                call.revision.era() == Era::Modern
+                    && super::facts::member(&call.message, "params")
+                        .and_then(|params| super::facts::member(params, "requestState"))
+                        .is_some()
+            })
+    }
+
+    pub(super) fn refuse_foreign_state(&mut self, slot: u64) {
+        let Some(pending) = self.pending.get(slot) else {
+            return;
+        };
+        if let Some(done) = pending.call().map(|call| (call.caller, refused_state(&pending.id))) {
+            self.act(Action::Done(done.0, done.1));
+        }
+        self.end(slot, None);
+    }
+
+    fn refuse_state(&mut self, call: &Call) {
+        let id = id_of(call, self.limits.json_depth_max);
+        self.act(Action::Done(call.caller, refused_state(&id)));
+    }
+}
+
+/// The answer to a request whose state opens nothing.
+fn refused_state(id: &IdText) -> Done {
+    let mut body = Vec::new();
+    let text = "params.requestState names no call of yours that waits for an answer: it has ended, or waited longer than limits.ask_deadline; make the request again without requestState";
+    reply::error(&mut body, Some(id), code::INVALID_PARAMS, text, None);
+    Done {
+        status: 200,
+        outcome: "refused",
+        body,
     }
 }
 

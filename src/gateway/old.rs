@@ -75,7 +75,7 @@ impl Gateway {
             place.endpoint_at(&url).ok()
         });
         let Some(endpoint_found) = found else {
-            let why = "names an endpoint that is not on its own origin";
+            let why = "it names an endpoint that is not on its own origin";
             self.abandon(key);
             return self
                 .old_stream_ended(slot, Failure::new(Reached::Answering, Failed::Answer, why));
@@ -121,7 +121,7 @@ impl Gateway {
             }
             self.fail(
                 slot,
-                Failure::ended("closed the stream that its answers come on"),
+                Failure::ended("it closed the stream that its answers come on"),
             );
         }
     }

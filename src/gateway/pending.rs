@@ -132,6 +132,8 @@ pub(super) struct Pending {
     pub(super) blocked: Vec<Vec<u8>>,
     /// Which of the sessions of its link it was sent in.
     pub(super) session_number: Option<crate::upstream::session::SessionNumber>,
+    /// When to go on with it, where it waits for nothing else.
+    pub(super) advance_ms: Option<u64>,
     /// When to go on with a stream that broke off, and where.
     pub(super) resume: Option<(u64, Box<[u8]>)>,
 }
@@ -163,6 +165,7 @@ impl Pending {
             hold: None,
             blocked: Vec::new(),
             session_number: None,
+            advance_ms: None,
             resume: None,
         }
     }

@@ -290,6 +290,9 @@ impl Gateway {
             }
             Purpose::Initialize => self.initialize_failed(slot, failure),
             Purpose::Initialized => {
+                if let Some(link) = link {
+                    self.session_lost(link, slot);
+                }
                 self.end(slot, Some(!failure.blames));
                 if let Some(link) = link {
                     self.handshake_failed(link, &failure);

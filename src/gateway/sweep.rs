@@ -61,7 +61,7 @@ impl Gateway {
             None => Reached::Nothing,
         };
         let why = format!(
-            "did not answer within {} ms (upstreams.{}.timeouts.{key})",
+            "it did not answer within {} ms (upstreams.{}.timeouts.{key})",
             timeout.as_millis(),
             settings.name
         );

@@ -159,6 +159,13 @@ impl Gateway {
         let Some(pending) = self.pending.get_mut(slot) else {
             return;
         };
+        if let Some(due_ms) = pending.advance_ms {
+            if now_ms < due_ms {
+                return self.stalled.push(slot);
+            }
+            pending.advance_ms = None;
+            return self.advance(slot);
+        }
         if let Some((due_ms, last_event_id)) = &pending.resume {
             if now_ms < *due_ms {
                 return self.stalled.push(slot);

@@ -17,7 +17,7 @@ pub struct OfferSet {
 #[derive(Debug)]
 struct Entry {
     remote: Arc<Remote>,
-    /// What it said last. Of one that is down, kept only where its lists are missed.
+    /// What it said last: of one that is down, its names still find it.
     offer: Option<Arc<UpstreamOffer>>,
     is_up: bool,
 }
@@ -56,9 +56,6 @@ impl OfferSet {
         let Some(entry) = self.upstreams.get_mut(index) else {
             return false;
         };
-        if entry.remote.settings.fail == FailMode::Open {
-            entry.offer = None;
-        }
         std::mem::replace(&mut entry.is_up, false)
     }
 
@@ -66,6 +63,14 @@ impl OfferSet {
     pub fn offers(&self) -> Vec<Arc<UpstreamOffer>> {
         let offers = self.upstreams.iter();
         offers.filter_map(|entry| entry.offer.clone()).collect()
+    }
+
+    /// Those that are down, and whose lists are served without what they offered.
+    pub fn unlisted(&self) -> Vec<usize> {
+        let is_left_out =
+            |entry: &&Entry| !entry.is_up && entry.remote.settings.fail == FailMode::Open;
+        let left_out = self.upstreams.iter().filter(is_left_out);
+        left_out.map(|entry| entry.remote.index).collect()
     }
 
     /// Those without which lists are refused.
@@ -117,15 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_upstream_offered_is_gone_unless_it_is_missed() {
+    fn what_a_dead_upstream_offered_is_listed_no_more_unless_it_is_missed() {
         let (open, closed) = (
             remote("a", 0, FailMode::Open),
             remote("b", 1, FailMode::Closed),
         );
         let mut set = OfferSet::new(&[Arc::clone(&open), Arc::clone(&closed)]);
         let names = |set: &OfferSet| -> (Vec<String>, Vec<String>) {
+            let unlisted = set.unlisted();
             let offers = set.offers();
-            let offered = offers.iter().map(|offer| offer.remote.name().to_owned());
+            let is_listed = |offer: &&Arc<UpstreamOffer>| !unlisted.contains(&offer.remote.index);
+            let offered = offers.iter().filter(is_listed);
+            let offered = offered.map(|offer| offer.remote.name().to_owned());
             let missing = set.missing();
             let missing = missing.iter().map(|remote| remote.name().to_owned());
             (offered.collect(), missing.collect())
