@@ -96,6 +96,11 @@ impl Listing {
             .get(self.entries[index].place.clone())
     }
 
+    /// The names, in order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &*entry.name)
+    }
+
     /// Everything, as one array.
     pub(super) fn whole(&self) -> Cow<'_, [u8]> {
         match self.pages.as_slice() {

@@ -90,11 +90,9 @@ impl Catalog {
         self.tools.get(name)
     }
 
-    /// The names of all tools, sorted.
+    /// The names of all tools that are listed, sorted.
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.tools.keys().map(AsRef::as_ref).collect();
-        names.sort_unstable();
-        names
+        self.listings[Kind::Tools as usize].names().collect()
     }
 
     /// Who has the resource at this address: the one that lists it, else the first with a template that it fits.

@@ -80,6 +80,7 @@ fn catalog(components: &[Arc<Component>], offers: &[Arc<UpstreamOffer>]) -> Cata
     let sources = Sources {
         components,
         offers,
+        unlisted: &[],
         missing: &[],
     };
     Catalog::build_of(sources, 1, 500)
