@@ -1,7 +1,7 @@
 //! Upstreams that are killed and started again under load: nothing hangs, and everything comes home.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -10,6 +10,8 @@ use crate::harness::Appliance;
 use crate::harness::upstream::{HttpUpstream, Script};
 
 const THREADS: usize = 4;
+/// A call of five seconds that takes so long hangs.
+const GUARD: Duration = Duration::from_secs(20);
 
 /// How often an upstream is killed: more where somebody has the time.
 fn restarts() -> usize {
@@ -68,9 +70,11 @@ fn under_load(appliance: &Appliance, kill: impl FnOnce()) -> (usize, usize) {
                     for _ in 0..10 {
                         count += 1;
                         let text = format!("canary {thread} {count}");
-                        // Each has an answer within the client's patience, whatever the upstream does.
+                        // Each has an answer within its time, whatever the upstream does.
+                        let start = Instant::now();
                         let answer =
                             talker.call("up__repeat", json!({"text": text, "delay_ms": count % 3}));
+                        assert!(start.elapsed() < GUARD, "{:?}: {answer}", start.elapsed());
                         match answer["result"]["content"][0]["text"].as_str() {
                             Some(said) => {
                                 assert_eq!(said, text);
@@ -192,6 +196,37 @@ fn a_child_is_killed_and_started_again_under_load() {
         works(&appliance);
         nothing_is_left(&appliance, &before);
         appliance.eventually("no child too many is left", || child.living().len() <= 1);
+    }
+}
+
+#[test]
+fn a_call_does_not_wait_for_a_child_beyond_its_time() {
+    for (sharing, answering) in [("shared", 1), ("per-session", 2)] {
+        let child = Script::legacy("up").with_answering(answering).child();
+        let keys = format!(
+            "prefix: always, fail: closed, sharing: {sharing}, timeouts: {{connect: 1s, head: 1s, call: 2s}}"
+        );
+        let appliance = Front::default()
+            .stdio("up", &child, &keys)
+            .start(&["up__repeat"]);
+        let talker = Talker::legacy(&appliance);
+        assert_eq!(talker.text("up__repeat", json!({"text": "well"})), "well");
+        child.living().into_iter().for_each(kill);
+        for talker in [
+            talker,
+            Talker::legacy(&appliance),
+            Talker::modern(&appliance),
+        ] {
+            let start = Instant::now();
+            let answer = talker.call("up__repeat", json!({"text": "lost"}));
+            let what = format!(
+                "{sharing}, {}: {:?}, {answer}",
+                talker.era(),
+                start.elapsed()
+            );
+            assert!(answer["error"].is_object(), "{what}");
+            assert!(start.elapsed() < GUARD, "{what}");
+        }
     }
 }
 
