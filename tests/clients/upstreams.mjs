@@ -3,11 +3,14 @@ import { textOf } from './features.mjs';
 
 const TEXT = 'Grüße, "☃" \\ 𝄞';
 
-// `servers` says which there are, `prefix` what stands before the names of each of the first kind, `file` what can be read.
+// `servers` says which there are, `prefixes` what stands before the names of each of the first kind, `file` what can be read.
 export function featuresOfUpstreams(peer, { servers, prefixes, file }) {
   const features = { tools: async () => (await listed(peer.client)).sort() };
   if (servers.includes('everything')) {
-    for (const prefix of prefixes) features[`everything${prefix && ` as ${prefix}`}`] = () => everything(peer, prefix);
+    for (const prefix of prefixes) {
+      features[`${prefix}everything`] = () => everything(peer, prefix);
+      features[`${prefix}questions`] = () => questions(peer, prefix);
+    }
   }
   if (servers.includes('files')) features.files = () => files(peer, file);
   if (servers.includes('time')) features.time = () => time(peer);
@@ -42,11 +45,17 @@ async function everything(peer, prefix) {
     progress: { text: textOf(long), values: values.slice(0, 2) }, // the last may be overtaken by the answer
     image: image.content.map((block) => block.type),
     structured: structured.structuredContent,
-    sampling: textOf(await call('trigger-sampling-request', { prompt: 'Say it', maxTokens: 7 })),
-    elicitation: textOf(await call('trigger-elicitation-request')),
     prompt: prompt.messages[0].content.text,
     resource: resource.contents[0].text.slice(0, 20),
     templated: templated.contents[0].text.slice(0, 10),
+  };
+}
+
+// The server has these tools only for clients that can be asked.
+async function questions(peer, prefix) {
+  return {
+    sampling: textOf(await peer.call(`${prefix}trigger-sampling-request`, { prompt: 'Say it', maxTokens: 7 })),
+    elicitation: textOf(await peer.call(`${prefix}trigger-elicitation-request`)),
   };
 }
 

@@ -13,7 +13,8 @@ def features_of(upstreams):
     features = {"tools": tools}
     if "everything" in upstreams["servers"]:
         for prefix in upstreams["prefixes"]:
-            features[f"everything as {prefix}" if prefix else "everything"] = functools.partial(everything, prefix=prefix)
+            features[f"{prefix}everything"] = functools.partial(everything, prefix=prefix)
+            features[f"{prefix}questions"] = functools.partial(questions, prefix=prefix)
     if "files" in upstreams["servers"]:
         features["files"] = functools.partial(files, file=upstreams["file"])
     if "time" in upstreams["servers"]:
@@ -60,11 +61,17 @@ async def everything(peer, prefix):
         "progress": {"text": long, "values": values[:2]},  # the last may be overtaken by the answer
         "image": [block.type for block in image.content],
         "structured": structured.structured_content,
-        "sampling": await text("trigger-sampling-request", {"prompt": "Say it", "maxTokens": 7}),
-        "elicitation": await text("trigger-elicitation-request"),
         "prompt": prompt.messages[0].content.text,
         "resource": resource.contents[0].text[:20],
         "templated": templated.contents[0].text[:10],
+    }
+
+
+async def questions(peer, prefix):
+    """The server has these tools only for clients that can be asked."""
+    return {
+        "sampling": await peer.text(f"{prefix}trigger-sampling-request", {"prompt": "Say it", "maxTokens": 7}),
+        "elicitation": await peer.text(f"{prefix}trigger-elicitation-request"),
     }
 
 

@@ -216,6 +216,36 @@ fn a_state_that_is_forged_or_of_another_request_continues_nothing() {
 }
 
 #[test]
+fn a_call_that_goes_on_tells_its_progress_to_the_request_that_continued_it() {
+    for is_child in [false, true] {
+        let (http, child) = (Script::legacy("up").http(), Script::legacy("up").child());
+        let front = match is_child {
+            false => Front::default().http("up", &http, "prefix: always"),
+            true => Front::default().stdio("up", &child, "prefix: always"),
+        };
+        let appliance = front.start(&["up__ask"]);
+        let talker = Talker::modern(&appliance);
+        let arguments = json!({"count": 2});
+        let params =
+            json!({"name": "up__ask", "arguments": arguments, "_meta": {"progressToken": "first"}});
+        let first = talker.exchange("1", "tools/call", params).messages()[0]["result"].clone();
+        let key = first["inputRequests"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .next()
+            .unwrap();
+        let params = json!({"name": "up__ask", "arguments": arguments, "_meta": {"progressToken": "second"},
+            "inputResponses": {key: {"action": "decline"}}, "requestState": first["requestState"]});
+        let messages = talker.exchange("2", "tools/call", params).messages();
+        assert_eq!(messages.len(), 3, "{messages:?}");
+        for told in &messages[..2] {
+            assert_eq!(told["params"]["progressToken"], "second", "{messages:?}");
+        }
+    }
+}
+
+#[test]
 fn an_upstream_is_told_only_of_what_its_client_can_do() {
     let legacy = Script::legacy("legacy").http();
     let modern = Script::modern("modern").http();

@@ -13,7 +13,8 @@ use super::faults::Fault;
 /// - `raw {result}`: the argument is the text of the whole result, as it is.
 /// - `progress {count}`: so much progress, if there is a token; then "done".
 /// - `log`: a log message at each level; then "done".
-/// - `ask`, `sample`, `roots`: asks for a form, a completion, the roots; says the answer as JSON.
+/// - `ask`, `sample`, `roots`: asks for a form, a completion, the roots; says the answer as JSON,
+///   after `count` times progress where it was asked in a session.
 /// - `hang`: never answers, and notes how it ended: "cancelled" or "gone".
 /// - `fail`: its result is an error. `error`: its answer is one.
 /// - `meta`: says the `_meta` of its call.
@@ -70,13 +71,7 @@ pub fn call(brain: &Brain, session: &str, message: &Value, voice: &mut dyn Voice
             format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
         }
         "progress" => {
-            let token = &params["_meta"]["progressToken"];
-            for count in 1..=arguments["count"].as_u64().unwrap_or(3) {
-                if !token.is_null() {
-                    voice.say(&json!({"jsonrpc": "2.0", "method": "notifications/progress",
-                        "params": {"progressToken": token, "progress": count, "total": 100, "message": "Grüße \"☃\""}}));
-                }
-            }
+            say_progress(params, arguments["count"].as_u64().unwrap_or(3), voice);
             said("done")
         }
         "log" => {
@@ -112,6 +107,16 @@ pub fn call(brain: &Brain, session: &str, message: &Value, voice: &mut dyn Voice
         _ => said("done"),
     };
     Outcome::Answer(answer)
+}
+
+fn say_progress(params: &Value, count: u64, voice: &mut dyn Voice) {
+    let token = &params["_meta"]["progressToken"];
+    for count in (1..=count).filter(|_| !token.is_null()) {
+        voice.say(
+            &json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token,
+                "progress": count, "total": 100, "message": "Grüße \"☃\""}}),
+        );
+    }
 }
 
 fn hang(brain: &Brain, session: &str, id: &Value, voice: &mut dyn Voice) -> Outcome {
@@ -171,6 +176,11 @@ fn question(
         answers["the question"].clone()
     } else {
         let answer = brain.ask(session, voice, method, params);
+        say_progress(
+            asked_with,
+            asked_with["arguments"]["count"].as_u64().unwrap_or(0),
+            voice,
+        );
         answer.get("result").unwrap_or(&answer["error"]).clone()
     };
     let result = brain.complete(
