@@ -11,7 +11,7 @@ use crate::upstream::session::Need;
 use crate::upstream::settings::Sharing;
 
 /// A session that may be asked for so soon is waited for.
-const SOON_MS: u64 = 2_000;
+const SOON_MS: u64 = 1_000;
 
 impl Gateway {
     /// Takes a word of another thread, or of control.
@@ -106,7 +106,7 @@ impl Gateway {
                 return self.initialize(link, spoken);
             }
             Need::Wait => return found.waiting.push(slot),
-            Need::Refuse { retry_in_ms } if retry_in_ms <= SOON_MS => {
+            Need::Refuse { retry_in_ms } if self.is_worth_waiting(slot, retry_in_ms) => {
                 // It is worth waiting for.
                 return self.advance_later(slot, retry_in_ms);
             }
@@ -124,6 +124,20 @@ impl Gateway {
         if !self.follow(slot, link, spoken) {
             self.send(slot);
         }
+    }
+
+    /// Whether a request had better wait than fail: not where another upstream takes it, or where little of its time is left.
+    fn is_worth_waiting(&self, slot: u64, wait_ms: u64) -> bool {
+        let Some(pending) = self.pending.get(slot) else {
+            return false;
+        };
+        let left_ms = pending.due_ms.saturating_sub(self.now_ms);
+        let has_fallback = self.routes[pending.remote]
+            .remote
+            .settings
+            .fallback
+            .is_some();
+        wait_ms <= SOON_MS && wait_ms <= left_ms / 4 && !has_fallback
     }
 
     /// Brings a request further after a while.

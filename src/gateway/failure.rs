@@ -124,7 +124,10 @@ impl Failure {
 
 /// What a transport says, without the name of the upstream before it: it is said anyway.
 fn without_name(why: &str) -> &str {
-    match why.strip_prefix("upstream ").and_then(|rest| rest.split_once(": ")) {
+    match why
+        .strip_prefix("upstream ")
+        .and_then(|rest| rest.split_once(": "))
+    {
         Some((_, rest)) => rest,
         None => why,
     }

@@ -8,6 +8,7 @@ use crate::mcp::{List, code};
 use crate::upstream::envelope::Envelope;
 use crate::upstream::era::Spoken;
 use crate::upstream::multiplex::IdText;
+use crate::upstream::settings::EraChoice;
 
 /// Between two looks at an upstream that says nothing of changes.
 const REFRESH_MS: u64 = 300_000;
@@ -271,17 +272,30 @@ impl Gateway {
         feed.open = 0;
         feed.pages.clear();
         feed.failures = feed.failures.saturating_add(1);
+        let failures = feed.failures;
         let wait_ms = (RETRY_MS << (feed.failures - 1).min(8)).min(RETRY_MAX_MS);
         feed.due_ms = Some(now_ms + wait_ms);
         // What was there a moment ago may be there again in a moment.
-        let is_first = feed.failures == 1 && feed.told == Some(Ok(()));
+        let is_first = failures == 1 && feed.told == Some(Ok(()));
         let is_known = matches!(&feed.told, Some(Err(why)) if *why == failure.why);
+        if !is_first && !is_known {
+            feed.told = Some(Err(failure.why.clone()));
+        }
+        self.doubt_era(remote);
         if is_first || is_known {
             return;
         }
-        feed.told = Some(Err(failure.why.clone()));
         let why = failure.why.clone();
         self.act(Action::News(News::Down { remote, why }));
+    }
+
+    /// Another server may be there by now, which speaks otherwise.
+    fn doubt_era(&mut self, remote: usize) {
+        let route = &mut self.routes[remote];
+        let is_known = matches!(route.era, super::route::Era::Known { .. });
+        if is_known && route.remote.settings.era == EraChoice::Auto {
+            route.forget_era();
+        }
     }
 
     /// An upstream's lists may have changed.

@@ -205,7 +205,10 @@ impl Gateway {
         let Some(pending) = self.pending.get(slot) else {
             return;
         };
-        if let Some(done) = pending.call().map(|call| (call.caller, refused_state(&pending.id))) {
+        if let Some(done) = pending
+            .call()
+            .map(|call| (call.caller, refused_state(&pending.id)))
+        {
             self.act(Action::Done(done.0, done.1));
         }
         self.end(slot, None);

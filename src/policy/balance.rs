@@ -37,6 +37,9 @@ pub struct Candidate {
 /// What a replica of unknown speed is taken for: low enough to be tried, high enough not to be flooded.
 const LATENCY_UNKNOWN_US: u64 = 1_000;
 
+/// Faster than this, places count as equally fast: what tells them apart then is chance, and the load.
+const LATENCY_FLOOR_US: u64 = 5_000;
+
 /// Chooses by one strategy.
 #[derive(Clone, Debug)]
 pub struct Balancer {
@@ -146,7 +149,8 @@ fn p2c(candidates: &[Candidate], random: u64) -> Option<usize> {
 }
 
 fn cost(candidate: &Candidate) -> u128 {
-    let latency_us = candidate.latency_us.unwrap_or(LATENCY_UNKNOWN_US).max(1);
+    let latency_us = candidate.latency_us.unwrap_or(LATENCY_UNKNOWN_US);
+    let latency_us = latency_us.max(LATENCY_FLOOR_US);
     u128::from(latency_us) * (u128::from(candidate.in_flight) + 1)
 }
 

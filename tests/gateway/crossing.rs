@@ -101,8 +101,10 @@ fn nothing_crosses_on_the_connections_to_a_legacy_upstream() {
         CLIENT_COUNT * REQUEST_COUNT as usize,
         "each call was made once"
     );
+    // Clients without sessions share one on each shard, which stays for a while.
+    let shared = appliance.metric("margay_shards", "") as usize;
     appliance.eventually("the sessions end", || {
-        upstream.brain.session_count() <= ours + 1
+        upstream.brain.session_count() <= ours + shared
     });
 }
 

@@ -242,8 +242,15 @@ fn a_failed_handshake_is_told_to_all_who_wait_and_tried_less_and_less() {
         }
         rig.begin(call(5, Revision::V2025_06_18));
     }
-    let texts: Vec<String> = rig.done.iter().map(|(_, answer)| answer.to_string()).collect();
-    assert!(texts.iter().any(|text| text.contains("keeps no session")), "{texts:?}");
+    let texts: Vec<String> = rig
+        .done
+        .iter()
+        .map(|(_, answer)| answer.to_string())
+        .collect();
+    assert!(
+        texts.iter().any(|text| text.contains("keeps no session")),
+        "{texts:?}"
+    );
 }
 
 #[test]
