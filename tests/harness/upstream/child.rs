@@ -68,9 +68,18 @@ impl Child {
             .collect()
     }
 
-    /// Those of them that still run.
+    /// Those of them that still run. A number may belong to another process by now: only what is ours counts.
     pub fn living(&self) -> Vec<u32> {
-        self.pids().into_iter().filter(|pid| lives(*pid)).collect()
+        let is_ours = |pid: &u32| self.is_ours(*pid) && lives(*pid);
+        self.pids().into_iter().filter(is_ours).collect()
+    }
+
+    /// Whether a process was started with this script.
+    fn is_ours(&self, pid: u32) -> bool {
+        let wanted = format!("{VARIABLE}={}", self.folder.display());
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.any(|variable| variable == wanted.as_bytes())
     }
 }
 
