@@ -218,6 +218,8 @@ impl Answer {
 pub struct Client {
     pub stream: TcpStream,
     unread: Vec<u8>,
+    /// Why the last read brought nothing; none at the end.
+    failed: Option<std::io::ErrorKind>,
 }
 
 impl Client {
@@ -228,6 +230,7 @@ impl Client {
         Self {
             stream,
             unread: Vec::new(),
+            failed: None,
         }
     }
 
@@ -237,7 +240,9 @@ impl Client {
 
     fn more(&mut self) -> usize {
         let mut buffer = [0; 16 << 10];
-        let count = self.stream.read(&mut buffer).unwrap_or(0);
+        let read = self.stream.read(&mut buffer);
+        self.failed = read.as_ref().err().map(std::io::Error::kind);
+        let count = read.unwrap_or(0);
         self.unread.extend_from_slice(&buffer[..count]);
         count
     }
@@ -283,7 +288,8 @@ impl Client {
             let seen = String::from_utf8_lossy(&self.unread).into_owned();
             assert!(
                 self.more() > 0,
-                "the connection ended before an answer: {seen:?}"
+                "the connection ended before an answer, {:?}: {seen:?}",
+                self.failed
             );
         }
     }
