@@ -150,6 +150,7 @@ fn p2c(candidates: &[Candidate], random: u64) -> Option<usize> {
         available(candidates).nth(first)?,
         available(candidates).nth(second)?,
     );
+    let explores = explores && a.1.in_flight <= b.1.in_flight;
     let is_cheaper = !explores && cost(b.1) < cost(a.1);
     Some(if is_cheaper { b.0 } else { a.0 })
 }

@@ -191,7 +191,12 @@ fn a_child_is_killed_and_started_again_under_load() {
         assert!(good > 20, "{good} good, {bad} bad");
         works(&appliance);
         nothing_is_left(&appliance, &before);
-        appliance.eventually("no child too many is left", || child.living().len() <= 1);
+        // Our own, and where none is shared those of clients without sessions, one on each shard.
+        let shards = appliance.metric("margay_shards", "") as usize;
+        let most = if sharing == "shared" { 1 } else { 1 + shards };
+        appliance.eventually("no child too many is left", || {
+            child.living().len() <= most
+        });
     }
 }
 
