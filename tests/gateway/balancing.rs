@@ -33,8 +33,13 @@ fn every_strategy_spreads_calls_that_stand_alone() {
         let front = Front::default().replicas("up", &all, &format!("{KEYS}, balance: {strategy}"));
         let appliance = front.with(&["--shards", "1"]).start(&["up__who"]);
         let counts = spread(&Talker::both(&appliance), "up__who", 60);
-        // One at a time: the least used are alike, and the first of them may be called each time.
-        let places = if strategy == "LeastConnections" { 1 } else { 3 };
+        // One at a time, the least used are alike, and the first of them may be called each time; and by latency the slowest
+        // of three is called only when two of them are drawn.
+        let places = match strategy {
+            "LeastConnections" => 1,
+            "P2C" => 2,
+            _ => 3,
+        };
         assert!(counts.len() >= places, "{strategy}: {counts:?}");
         if strategy == "RoundRobin" {
             assert!(

@@ -1,7 +1,7 @@
 //! Upstreams that are killed and started again under load: nothing hangs, and everything comes home.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -10,11 +10,20 @@ use crate::harness::Appliance;
 use crate::harness::upstream::{HttpUpstream, Script};
 
 const THREADS: usize = 4;
+/// The longest that a child stays away is 30 seconds.
+const AWAY_MAX: Duration = Duration::from_secs(60);
+/// A call of five seconds that takes so long hangs.
+const GUARD: Duration = Duration::from_secs(20);
 
 /// How often an upstream is killed: more where somebody has the time.
 fn restarts() -> usize {
     let given = std::env::var("MARGAY_RESTARTS").ok();
     given.and_then(|count| count.parse().ok()).unwrap_or(10)
+}
+
+/// The same for a child: each time that it dies soon it stays away for twice as long.
+fn child_restarts() -> usize {
+    if restarts() > 10 { restarts() } else { 4 }
 }
 
 /// What a process holds.
@@ -68,9 +77,11 @@ fn under_load(appliance: &Appliance, kill: impl FnOnce()) -> (usize, usize) {
                     for _ in 0..10 {
                         count += 1;
                         let text = format!("canary {thread} {count}");
-                        // Each has an answer within the client's patience, whatever the upstream does.
+                        // Each has an answer within its time, whatever the upstream does.
+                        let start = Instant::now();
                         let answer =
                             talker.call("up__repeat", json!({"text": text, "delay_ms": count % 3}));
+                        assert!(start.elapsed() < GUARD, "{:?}: {answer}", start.elapsed());
                         match answer["result"]["content"][0]["text"].as_str() {
                             Some(said) => {
                                 assert_eq!(said, text);
@@ -94,11 +105,18 @@ fn under_load(appliance: &Appliance, kill: impl FnOnce()) -> (usize, usize) {
     (good.into_inner(), bad.into_inner())
 }
 
+/// Waits until calls of both eras are answered, as long as a child that died often may be away.
 fn works(appliance: &Appliance) {
     for talker in Talker::both(appliance) {
-        appliance.eventually("calls are answered", || {
-            talker.call("up__repeat", json!({"text": "well"}))["result"].is_object()
-        });
+        let start = Instant::now();
+        while talker.call("up__repeat", json!({"text": "well"}))["result"].is_null() {
+            assert!(
+                start.elapsed() < AWAY_MAX,
+                "{}: never answered",
+                talker.era()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
         if let Some(session) = &talker.session {
             session.delete();
         }
@@ -175,12 +193,9 @@ fn a_child_is_killed_and_started_again_under_load() {
             std::thread::sleep(Duration::from_millis(300))
         });
         works(&appliance);
-        let before = held(&appliance);
+        let (before, children) = (held(&appliance), child.living().len());
         let (good, bad) = under_load(&appliance, || {
-            for _ in 0..restarts()
-                .min(if sharing == "shared" { 5 } else { 10 })
-                .max(restarts() / 10)
-            {
+            for _ in 0..child_restarts() {
                 std::thread::sleep(Duration::from_millis(150));
                 for pid in child.living() {
                     kill(pid);
@@ -191,12 +206,40 @@ fn a_child_is_killed_and_started_again_under_load() {
         assert!(good > 20, "{good} good, {bad} bad");
         works(&appliance);
         nothing_is_left(&appliance, &before);
-        // Our own, and where none is shared those of clients without sessions, one on each shard.
-        let shards = appliance.metric("margay_shards", "") as usize;
-        let most = if sharing == "shared" { 1 } else { 1 + shards };
         appliance.eventually("no child too many is left", || {
-            child.living().len() <= most
+            child.living().len() <= children
         });
+    }
+}
+
+#[test]
+fn a_call_does_not_wait_for_a_child_beyond_its_time() {
+    for (sharing, answering) in [("shared", 1), ("per-session", 2)] {
+        let child = Script::legacy("up").with_answering(answering).child();
+        let keys = format!(
+            "prefix: always, fail: closed, sharing: {sharing}, timeouts: {{connect: 1s, head: 1s, call: 2s}}"
+        );
+        let appliance = Front::default()
+            .stdio("up", &child, &keys)
+            .start(&["up__repeat"]);
+        let talker = Talker::legacy(&appliance);
+        assert_eq!(talker.text("up__repeat", json!({"text": "well"})), "well");
+        child.living().into_iter().for_each(kill);
+        for talker in [
+            talker,
+            Talker::legacy(&appliance),
+            Talker::modern(&appliance),
+        ] {
+            let start = Instant::now();
+            let answer = talker.call("up__repeat", json!({"text": "lost"}));
+            let what = format!(
+                "{sharing}, {}: {:?}, {answer}",
+                talker.era(),
+                start.elapsed()
+            );
+            assert!(answer["error"].is_object(), "{what}");
+            assert!(start.elapsed() < GUARD, "{what}");
+        }
     }
 }
 

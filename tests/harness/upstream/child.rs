@@ -19,6 +19,9 @@ use crate::harness::scratch;
 /// Where a child finds its script. Its journal is beside it.
 const VARIABLE: &str = "MARGAY_TEST_UPSTREAM";
 
+/// Longer than any test waits.
+const NEVER: Duration = Duration::from_secs(300);
+
 /// A command that is the server, and its journal. Several of its children may run at a time.
 pub struct Child {
     pub script: Script,
@@ -65,9 +68,18 @@ impl Child {
             .collect()
     }
 
-    /// Those of them that still run.
+    /// Those of them that still run. A number may belong to another process by now: only what is ours counts.
     pub fn living(&self) -> Vec<u32> {
-        self.pids().into_iter().filter(|pid| lives(*pid)).collect()
+        let is_ours = |pid: &u32| self.is_ours(*pid) && lives(*pid);
+        self.pids().into_iter().filter(is_ours).collect()
+    }
+
+    /// Whether a process was started with this script.
+    fn is_ours(&self, pid: u32) -> bool {
+        let wanted = format!("{VARIABLE}={}", self.folder.display());
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.any(|variable| variable == wanted.as_bytes())
     }
 }
 
@@ -100,7 +112,11 @@ fn is_a_server() {
     let script = std::fs::read_to_string(folder.join("script")).unwrap();
     let script: Script = serde_json::from_str(&script).unwrap();
     let journal = Journal::in_file(&folder.join("journal"));
+    let earlier = journal::notes(&journal.entries(), "started").len();
     journal.note(json!({"note": "started", "pid": std::process::id()}));
+    if earlier >= script.answering {
+        std::thread::sleep(NEVER);
+    }
     let brain = Arc::new(Brain::new(script, journal));
     let voice = Line(Arc::new(Mutex::new(())));
     let told = brain.listen().1;

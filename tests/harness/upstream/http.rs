@@ -270,7 +270,9 @@ fn post(brain: &Brain, wire: &mut Wire, request: &Request) -> bool {
             return wire.answer(wrong.2, json, error.to_string().as_bytes());
         }
     } else if message["method"] == "initialize" {
-        let session = format!("session-{}-of-{}", brain.number(), brain.script.name);
+        // No two are the same, also of servers that follow each other on one port.
+        let process = std::process::id();
+        let session = format!("{process}-{}-{}", next_session(), brain.script.name);
         let Outcome::Answer(answer) = brain.request(&session, &message, &mut Mute) else {
             unreachable!("a handshake is answered");
         };
@@ -308,6 +310,11 @@ fn post(brain: &Brain, wire: &mut Wire, request: &Request) -> bool {
         Outcome::Faulty(answer, fault) => go_wrong(brain, wire, &answer, &fault, is_stream),
         Outcome::Nothing => false,
     }
+}
+
+fn next_session() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn subscription(brain: &Brain, wire: &mut Wire, message: &Value) -> bool {

@@ -42,6 +42,8 @@ pub struct Script {
     pub page: usize,
     /// Whether every answer to a POST is a stream of events.
     pub events: bool,
+    /// Children that answer: those that are started after them never do.
+    pub answering: usize,
 }
 
 impl Script {
@@ -54,6 +56,7 @@ impl Script {
             has_all_kinds: false,
             page: 1_000,
             events: false,
+            answering: usize::MAX,
         }
     }
 
@@ -84,6 +87,12 @@ impl Script {
     /// A resource, a template and a prompt too.
     pub fn with_all_kinds(mut self) -> Self {
         self.has_all_kinds = true;
+        self
+    }
+
+    /// Only so many children answer.
+    pub fn with_answering(mut self, count: usize) -> Self {
+        self.answering = count;
         self
     }
 
