@@ -139,6 +139,7 @@ impl Gateway {
             return;
         };
         found.broken_ms = None;
+        found.is_proved = false;
         found.session.renew();
         let remote = found.remote;
         let known = match self.routes[remote].remote.settings.era {
@@ -215,6 +216,18 @@ impl Gateway {
         found.listening = None;
         self.release(waiting);
         self.feed_changed(remote);
+    }
+
+    /// A child has answered something.
+    pub(super) fn prove(&mut self, link: u64) {
+        let Some(found) = self.links.get_mut(link) else {
+            return;
+        };
+        if let (Way::Child { child, .. }, false) = (&found.way, found.is_proved) {
+            let child = *child;
+            found.is_proved = true;
+            self.act(Action::Order(ChildOrder::Proved(child)));
+        }
     }
 
     /// A child's output has ended.

@@ -78,6 +78,8 @@ pub(super) struct Link {
     pub(super) relisten_ms: Option<u64>,
     /// When a child whose output has ended is ended.
     pub(super) broken_ms: Option<u64>,
+    /// Whether its child has answered anything.
+    pub(super) is_proved: bool,
     /// When it was last used.
     pub(super) used_ms: u64,
 }
@@ -101,6 +103,7 @@ impl Link {
             listen_slot: None,
             relisten_ms: None,
             broken_ms: None,
+            is_proved: false,
             used_ms: 0,
         }
     }

@@ -127,7 +127,10 @@ impl Gateway {
             // The id is known where the call is.
             Ok(Received::Answer {
                 caller, envelope, ..
-            }) => self.answer(caller, &envelope),
+            }) => {
+                self.prove(link);
+                self.answer(caller, &envelope);
+            }
             Ok(Received::Told {
                 caller,
                 change,
@@ -215,11 +218,10 @@ impl Gateway {
                 return;
             }
             // The answer comes on the link's stream.
+            Purpose::OldStream => {}
             _ if is_good && is_old => {
-                if !matches!(pending.purpose, Purpose::OldStream) {
-                    pending.exchange = None;
-                    return;
-                }
+                pending.exchange = None;
+                return;
             }
             _ => {}
         }

@@ -186,6 +186,8 @@ pub enum ChildOrder {
     },
     /// It answers no longer: end it and start it again.
     Restart(ChildKey),
+    /// It has answered something: when it ends, it is started again soon.
+    Proved(ChildKey),
     /// End it for good.
     Stop(ChildKey),
 }

@@ -40,6 +40,9 @@ const LATENCY_UNKNOWN_US: u64 = 1_000;
 /// Faster than this, places count as equally fast: what tells them apart then is chance, and the load.
 const LATENCY_FLOOR_US: u64 = 5_000;
 
+/// One choice of so many is left to chance.
+const EXPLORED: u64 = 32;
+
 /// Chooses by one strategy.
 #[derive(Clone, Debug)]
 pub struct Balancer {
@@ -135,6 +138,8 @@ fn score(candidate: &Candidate, session: u64) -> f64 {
 
 /// Two different random ones, of which the cheaper is taken.
 fn p2c(candidates: &[Candidate], random: u64) -> Option<usize> {
+    // What is known of a place that is never chosen gets no better: now and then anyone is.
+    let explores = random.is_multiple_of(EXPLORED);
     let count = available(candidates).count();
     if count <= 1 {
         return available(candidates).next().map(|(index, _)| index);
@@ -145,7 +150,9 @@ fn p2c(candidates: &[Candidate], random: u64) -> Option<usize> {
         available(candidates).nth(first)?,
         available(candidates).nth(second)?,
     );
-    Some(if cost(b.1) < cost(a.1) { b.0 } else { a.0 })
+    let explores = explores && a.1.in_flight <= b.1.in_flight;
+    let is_cheaper = !explores && cost(b.1) < cost(a.1);
+    Some(if is_cheaper { b.0 } else { a.0 })
 }
 
 fn cost(candidate: &Candidate) -> u128 {

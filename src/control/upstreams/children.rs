@@ -94,6 +94,12 @@ where
                 }
             }
             // Without a sender its task stops it.
+            ChildOrder::Proved(child) => {
+                if let Some(orders) = self.wanted.get(&child) {
+                    // Where it cannot be told, it is started again later than it might.
+                    let _ = orders.try_send(Order::Proved);
+                }
+            }
             ChildOrder::Stop(child) => drop(self.wanted.remove(&child)),
         }
     }

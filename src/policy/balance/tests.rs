@@ -147,7 +147,10 @@ fn the_slow_and_the_busy_are_chosen_less() {
     let mut some = candidates(3);
     some[1].latency_us = Some(50_000);
     let counted = counts(Strategy::P2c, &some, 9_000);
-    assert_eq!(counted[1], 0, "it loses to either: {counted:?}");
+    assert!(
+        counted[1] < 200,
+        "it loses to either, but for a few to see whether it got better: {counted:?}"
+    );
     some[1] = candidate(1);
     some[1].in_flight = 10;
     assert_eq!(counts(Strategy::P2c, &some, 9_000)[1], 0);

@@ -133,6 +133,13 @@ impl Lifetime {
         }
     }
 
+    /// The child has answered something: it works, and what ends it now is no failure to start.
+    pub fn proved(&mut self) {
+        if self.is_running() {
+            self.restarts = 0;
+        }
+    }
+
     /// The child has ended, or could not be started. In how many milliseconds it is started again; `None`: never.
     pub fn ended(&mut self, now_ms: u64, random: u64) -> Option<u64> {
         if self.stopping {
@@ -206,6 +213,21 @@ mod tests {
         close_ms: 30,
         term_ms: 20,
     };
+
+    #[test]
+    fn a_child_that_has_answered_is_started_again_soon() {
+        let mut life = Lifetime::new(RULES);
+        let mut now_ms = 0;
+        for _ in 0..20 {
+            assert_eq!(life.tick(now_ms), Some(Action::Start));
+            life.started(now_ms);
+            life.proved();
+            now_ms += 10;
+            let wait_ms = life.ended(now_ms, 0).unwrap();
+            assert_eq!(wait_ms, RULES.backoff_first_ms);
+            now_ms += wait_ms;
+        }
+    }
 
     #[test]
     fn a_child_that_keeps_ending_is_started_ever_later_up_to_a_bound() {

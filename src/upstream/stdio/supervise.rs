@@ -43,6 +43,8 @@ pub enum ChildEvent {
 pub enum Order {
     /// End it, and start it again.
     Restart,
+    /// It has answered something.
+    Proved,
     /// End it for good. So does dropping the sender.
     Stop,
 }
@@ -95,6 +97,10 @@ pub async fn supervise(
             order = orders.recv(), if !life.is_stopping() => {
                 let first = match order {
                     Some(Order::Restart) => life.restart(now_ms()),
+                    Some(Order::Proved) => {
+                        life.proved();
+                        None
+                    }
                     Some(Order::Stop) | None => life.stop(now_ms()),
                 };
                 if let Some(first) = first {
