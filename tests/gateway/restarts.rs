@@ -21,11 +21,6 @@ fn restarts() -> usize {
     given.and_then(|count| count.parse().ok()).unwrap_or(10)
 }
 
-/// The same for a child: each time that it dies soon it stays away for twice as long.
-fn child_restarts() -> usize {
-    if restarts() > 10 { restarts() } else { 4 }
-}
-
 /// What a process holds.
 #[derive(Debug)]
 struct Held {
@@ -147,69 +142,83 @@ fn nothing_is_left(appliance: &Appliance, before: &Held) {
 const KEYS: &str = "prefix: always, timeouts: {connect: 1s, head: 2s, call: 5s}, \
     breaker: {failure_threshold: 3, recovery_time: 50ms}, health: {interval: 100ms, timeout: 500ms, fall: 2, rise: 1}";
 
-#[test]
-fn an_upstream_over_http_is_killed_and_started_again_under_load() {
-    for script in [Script::legacy("up"), Script::modern("up")] {
-        let mut upstream = Some(script.clone().http());
-        let port = upstream.as_ref().unwrap().address.port();
-        let appliance = Front::default()
-            .http("up", upstream.as_ref().unwrap(), KEYS)
-            .start(&["up__repeat"]);
-        under_load(&appliance, || {
-            std::thread::sleep(Duration::from_millis(300))
-        });
-        works(&appliance);
-        let before = held(&appliance);
-        let (good, bad) = under_load(&appliance, || {
-            for _ in 0..restarts() {
-                std::thread::sleep(Duration::from_millis(150));
-                upstream.take().unwrap().stop();
-                std::thread::sleep(Duration::from_millis(50));
-                upstream = Some(HttpUpstream::at(script.clone(), port));
-                works(&appliance);
-            }
-        });
-        assert!(good > restarts() * 10, "{good} good, {bad} bad");
-        works(&appliance);
-        nothing_is_left(&appliance, &before);
-        let sessions = || upstream.as_ref().unwrap().brain.session_count();
-        appliance.eventually("the upstream's sessions end", || sessions() <= 2);
-    }
+fn over_http(script: &Script) {
+    let mut upstream = Some(script.clone().http());
+    let port = upstream.as_ref().unwrap().address.port();
+    let front = Front::default().http("up", upstream.as_ref().unwrap(), KEYS);
+    let appliance = front.start(&["up__repeat"]);
+    under_load(&appliance, || {
+        std::thread::sleep(Duration::from_millis(300))
+    });
+    works(&appliance);
+    let before = held(&appliance);
+    let (good, bad) = under_load(&appliance, || {
+        for _ in 0..restarts() {
+            std::thread::sleep(Duration::from_millis(150));
+            upstream.take().unwrap().stop();
+            std::thread::sleep(Duration::from_millis(50));
+            upstream = Some(HttpUpstream::at(script.clone(), port));
+            works(&appliance);
+        }
+    });
+    assert!(good > restarts() * 10, "{good} good, {bad} bad");
+    works(&appliance);
+    nothing_is_left(&appliance, &before);
+    let sessions = || upstream.as_ref().unwrap().brain.session_count();
+    appliance.eventually("the upstream's sessions end", || sessions() <= 2);
 }
 
 #[test]
-fn a_child_is_killed_and_started_again_under_load() {
-    for (script, sharing) in [
-        (Script::legacy("up"), "shared"),
-        (Script::modern("up"), "shared"),
-        (Script::legacy("up"), "per-session"),
-    ] {
-        let child = script.child();
-        let keys = format!("{KEYS}, sharing: {sharing}");
-        let appliance = Front::default()
-            .stdio("up", &child, &keys)
-            .start(&["up__repeat"]);
-        under_load(&appliance, || {
-            std::thread::sleep(Duration::from_millis(300))
-        });
-        works(&appliance);
-        let (before, children) = (held(&appliance), child.living().len());
-        let (good, bad) = under_load(&appliance, || {
-            for _ in 0..child_restarts() {
-                std::thread::sleep(Duration::from_millis(150));
-                for pid in child.living() {
-                    kill(pid);
-                }
-                works(&appliance);
+fn a_legacy_upstream_is_killed_and_started_again_under_load() {
+    over_http(&Script::legacy("up"));
+}
+
+#[test]
+fn a_modern_upstream_is_killed_and_started_again_under_load() {
+    over_http(&Script::modern("up"));
+}
+
+fn over_stdio(script: Script, sharing: &str) {
+    let child = script.child();
+    let keys = format!("{KEYS}, sharing: {sharing}");
+    let appliance = Front::default()
+        .stdio("up", &child, &keys)
+        .start(&["up__repeat"]);
+    under_load(&appliance, || {
+        std::thread::sleep(Duration::from_millis(300))
+    });
+    works(&appliance);
+    let (before, children) = (held(&appliance), child.living().len());
+    let (good, bad) = under_load(&appliance, || {
+        for _ in 0..restarts() {
+            std::thread::sleep(Duration::from_millis(150));
+            for pid in child.living() {
+                kill(pid);
             }
-        });
-        assert!(good > 20, "{good} good, {bad} bad");
-        works(&appliance);
-        nothing_is_left(&appliance, &before);
-        appliance.eventually("no child too many is left", || {
-            child.living().len() <= children
-        });
-    }
+            works(&appliance);
+        }
+    });
+    assert!(good > 20, "{good} good, {bad} bad");
+    works(&appliance);
+    nothing_is_left(&appliance, &before);
+    appliance.eventually("no child too many is left", || {
+        child.living().len() <= children
+    });
+}
+
+#[test]
+fn a_shared_legacy_child_is_killed_and_started_again_under_load() {
+    over_stdio(Script::legacy("up"), "shared");
+}
+
+#[test]
+fn a_shared_modern_child_is_killed_and_started_again_under_load() {
+    over_stdio(Script::modern("up"), "shared");
+}
+
+#[test]
+fn the_children_of_sessions_are_killed_and_started_again_under_load() {
+    over_stdio(Script::legacy("up"), "per-session");
 }
 
 #[test]

@@ -240,7 +240,13 @@ impl Client {
 
     fn more(&mut self) -> usize {
         let mut buffer = [0; 16 << 10];
-        let read = self.stream.read(&mut buffer);
+        // A process that is stopped and goes on finds its reads interrupted.
+        let read = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
         self.failed = read.as_ref().err().map(std::io::Error::kind);
         let count = read.unwrap_or(0);
         self.unread.extend_from_slice(&buffer[..count]);

@@ -85,11 +85,12 @@ impl Wire {
 
     fn more(&mut self) -> Option<()> {
         let mut buffer = [0; 16 << 10];
-        let count = self
-            .stream
-            .read(&mut buffer)
-            .ok()
-            .filter(|count| *count > 0)?;
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.ok().filter(|count| *count > 0)?,
+            }
+        };
         self.unread.extend_from_slice(&buffer[..count]);
         Some(())
     }
