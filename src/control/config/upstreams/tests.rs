@@ -396,3 +396,26 @@ fn what_is_said_for_all_upstreams_is_checked() {
         assert!(said.contains(expected), "{said}");
     }
 }
+
+#[test]
+fn what_the_readme_shows_is_a_configuration() {
+    let readme = include_str!("../../../../README.md");
+    let shown: Vec<&str> = readme
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!shown.is_empty());
+    for text in shown {
+        let upstreams = parse(text, &[]).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(upstreams.len(), 2);
+        assert_eq!(
+            upstreams[0].call_timeout(Some("export_all")),
+            Duration::from_secs(300)
+        );
+        assert_eq!(
+            upstreams[0].call_timeout(Some("search")),
+            Duration::from_secs(30)
+        );
+    }
+}
