@@ -361,3 +361,20 @@ pub fn error(id: &Value, code: i64, text: &str, data: Value) -> Outcome {
     let error = json!({"code": code, "message": text, "data": data});
     Outcome::Answer(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string())
 }
+
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// What a subscription begins with.
+pub fn acknowledged(request: &Value) -> Value {
+    let params = json!({"notifications": request["params"]["notifications"]});
+    let message = json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": params});
+    tagged(message, Some(&request["id"]))
+}
+
+/// A notification of a subscription, if it is of one.
+pub fn tagged(mut message: Value, subscription: Option<&Value>) -> Value {
+    if let Some(subscription) = subscription {
+        message["params"]["_meta"][SUBSCRIPTION] = subscription.clone();
+    }
+    message
+}
