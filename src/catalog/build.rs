@@ -260,8 +260,7 @@ impl<'s> Builder<'s> {
             for known in &offer.templates {
                 let owner = Owner::Upstream(Arc::clone(&offer.remote));
                 let text = entry("uriTemplate", &known.name, &known.entry);
-                self.catalog
-                    .add_template(owner, &known.name, text, listed);
+                self.catalog.add_template(owner, &known.name, text, listed);
             }
         }
         listed

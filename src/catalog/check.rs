@@ -34,6 +34,7 @@ pub fn check(data: &[u8]) {
         let listing = RawListing {
             spoken,
             facts: data.to_vec(),
+            announced: Vec::new(),
             pages: Kind::ALL.map(|list| (list, data.to_vec())).to_vec(),
         };
         Arc::new(UpstreamOffer::read(

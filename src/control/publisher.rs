@@ -158,12 +158,25 @@ impl Publisher {
     }
 
     /// Takes what upstreams have said and what has become of them, and puts the new catalogue in force if it is another.
-    pub fn hear_of_upstreams(&self, take: impl FnOnce(&mut OfferSet) -> bool) {
+    ///
+    /// Shape: `announced` are the lists that upstreams said have changed: clients are told, whatever stands in them.
+    pub fn hear_of_upstreams(
+        &self,
+        announced: &[Kind],
+        take: impl FnOnce(&mut OfferSet) -> bool,
+    ) {
+        let told = Lists {
+            tools: announced.contains(&Kind::Tools),
+            prompts: announced.contains(&Kind::Prompts),
+            resources: announced.contains(&Kind::Resources),
+        };
         let mut set = lock(&self.set);
         let is_changed = take(set.upstreams());
         self.numbers.store(Arc::new(set.upstreams().numbers()));
         if is_changed {
-            self.publish(&mut set, Lists::default());
+            self.publish(&mut set, told);
+        } else {
+            told.announcements().for_each(|one| self.announced(one));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::word::{CallerKey, ChildOrder, Done, News};
 use crate::component::Outbox;
-use crate::mcp::{Principal, SessionId};
+use crate::mcp::{List, Principal, SessionId};
 use crate::upstream::transport::{ExchangeKey, Request, StreamKey};
 
 /// A question of an upstream for the client whose call caused it.
@@ -58,7 +58,7 @@ pub enum Action {
     /// A resource holds something else now.
     Updated(String),
     /// The lists of an upstream that another home feeds may have changed.
-    Changed(usize),
+    Changed(usize, Option<List>),
     /// News for control.
     News(News),
     /// An order about a child.

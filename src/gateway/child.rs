@@ -215,7 +215,7 @@ impl Gateway {
         // The process before may have been asked to tell of changes; this one was not.
         found.listening = None;
         self.release(waiting);
-        self.feed_changed(remote);
+        self.feed_changed(remote, None);
     }
 
     /// A child has answered something.
@@ -273,7 +273,7 @@ impl Gateway {
             }
             self.fail(slot, Failure::ended(why));
         }
-        self.feed_changed(remote);
+        self.feed_changed(remote, None);
     }
 
     /// A child whose output has ended and that lives on is ended.

@@ -13,7 +13,7 @@ use crate::upstream::settings::EraChoice;
 /// Between two looks at an upstream that says nothing of changes.
 const REFRESH_MS: u64 = 300_000;
 /// From the first word of a change to the look: several come at once.
-const SETTLE_MS: u64 = 50;
+const SETTLE_MS: u64 = 10;
 /// Before the next look at an upstream that could not be asked; it doubles.
 const RETRY_MS: u64 = 1_000;
 /// The longest.
@@ -35,6 +35,8 @@ pub(super) struct Feed {
     bytes: usize,
     cursors: Vec<(List, String)>,
     link: Option<u64>,
+    /// The lists that it said have changed, and that control was not told of.
+    announced: Vec<List>,
     /// It may have changed since the look began.
     is_stale: bool,
     failures: u32,
@@ -234,6 +236,11 @@ impl Gateway {
             spoken,
             facts: said,
             pages: std::mem::take(&mut feed.pages),
+            // What is said while it is looked at belongs to the next look.
+            announced: match feed.is_stale {
+                true => Vec::new(),
+                false => std::mem::take(&mut feed.announced),
+            },
         });
         self.act(Action::News(News::Listed { remote, listing }));
     }
@@ -299,17 +306,22 @@ impl Gateway {
     }
 
     /// An upstream's lists may have changed.
-    pub fn feed_changed(&mut self, remote: usize) {
+    pub fn feed_changed(&mut self, remote: usize, list: Option<List>) {
         let due_ms = self.now_ms + SETTLE_MS;
         let Some(route) = self.routes.get_mut(remote) else {
             return;
         };
         match &mut route.feed {
-            None => self.act(Action::Changed(remote)),
-            Some(feed) => match &mut feed.due_ms {
-                Some(due) => *due = due_ms.min(*due),
-                None => feed.is_stale = true,
-            },
+            None => self.act(Action::Changed(remote, list)),
+            Some(feed) => {
+                if let Some(list) = list.filter(|list| !feed.announced.contains(list)) {
+                    feed.announced.push(list);
+                }
+                match &mut feed.due_ms {
+                    Some(due) => *due = due_ms.min(*due),
+                    None => feed.is_stale = true,
+                }
+            }
         }
     }
 }

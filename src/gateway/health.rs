@@ -161,7 +161,7 @@ impl Gateway {
             None if !healthy => self.restart_silent(remote),
             None => {}
         }
-        self.feed_changed(remote);
+        self.feed_changed(remote, None);
     }
 
     /// A child that answers no longer is ended and started again.

@@ -150,7 +150,7 @@ impl Gateway {
         let remote = found.remote;
         if (200..300).contains(&status) {
             // What was not heard in the meantime is looked for.
-            self.feed_changed(remote);
+            self.feed_changed(remote, None);
         }
     }
 

@@ -26,6 +26,8 @@ impl Gateway {
             return self.acknowledge(link, number);
         }
         let params = envelope.params.as_ref().map(|params| params.text);
+        // Beside a client's call there may be requests of our own.
+        let caller = caller.or_else(|| self.only_call(link));
         let refused = match caller.and_then(|slot| Some((slot, self.pending.get(slot)?))) {
             Some((slot, pending)) => match pending.call() {
                 Some(call) => {

@@ -3,7 +3,7 @@
 use super::link::Scope;
 use super::{Action, Gateway};
 use crate::component::Outgoing;
-use crate::mcp::{Era, LogLevel};
+use crate::mcp::{Era, List, LogLevel};
 use crate::upstream::bridge;
 use crate::upstream::envelope::{Envelope, Place};
 use crate::upstream::era::Spoken;
@@ -39,9 +39,15 @@ impl Gateway {
         };
         let (remote, scope, principal) = (found.remote, found.scope, found.principal);
         match &*method.to_cow() {
-            "notifications/tools/list_changed"
-            | "notifications/prompts/list_changed"
-            | "notifications/resources/list_changed" => return self.feed_changed(remote),
+            "notifications/tools/list_changed" => {
+                return self.feed_changed(remote, Some(List::Tools));
+            }
+            "notifications/prompts/list_changed" => {
+                return self.feed_changed(remote, Some(List::Prompts));
+            }
+            "notifications/resources/list_changed" => {
+                return self.feed_changed(remote, Some(List::Resources));
+            }
             "notifications/resources/updated" => {
                 if let Some(uri) = envelope.uri.as_ref().and_then(|uri| decoded(uri.text)) {
                     self.act(Action::Updated(uri));
@@ -73,14 +79,13 @@ impl Gateway {
     }
 
     /// The one call of a client that is on its way on a link, if there is just one.
-    fn only_call(&self, link: u64) -> Option<u64> {
-        if self.links.get(link)?.multiplexer.call_count() != 1 {
-            return None;
-        }
+    pub(super) fn only_call(&self, link: u64) -> Option<u64> {
         let is_its = |(_, pending): &(u64, &super::pending::Pending)| {
             pending.link == Some(link) && pending.number.is_some() && pending.caller().is_some()
         };
-        self.pending.iter().find(is_its).map(|(slot, _)| slot)
+        let mut calls = self.pending.iter().filter(is_its);
+        let (slot, _) = calls.next()?;
+        calls.next().is_none().then_some(slot)
     }
 
     /// Whether a call's client wants a log message of this level; anything else it does.

@@ -140,7 +140,7 @@ pub enum Word {
     /// To a home: nobody hears what is asked for this call.
     Unheard(CallerKey),
     /// To the home that feeds this upstream: its lists may have changed.
-    Changed(usize),
+    Changed(usize, Option<List>),
     /// To a home: clients follow these resources no longer, or their session ended.
     SessionEnded(SessionId),
 }
@@ -220,6 +220,8 @@ pub struct RawListing {
     pub facts: Vec<u8>,
     /// The texts of the results of its list requests, page by page.
     pub pages: Vec<(List, Vec<u8>)>,
+    /// The lists that it said had changed since the last time: clients are told, whatever stands in them.
+    pub announced: Vec<List>,
 }
 
 /// The way from homes to control. Called from shards: nothing here waits.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::component::{Outbox, Outgoing, RemoteQuestion};
 use crate::gateway::{Action, AskClient, AskKey, CallerKey, Done, Gateway, GatewayOptions, Word};
-use crate::mcp::{Principal, SessionId, StreamId, reply};
+use crate::mcp::{List, Principal, SessionId, StreamId, reply};
 use crate::mem::BufferPool;
 use crate::ring::{Completion, Ring, SocketKey};
 use crate::upstream::http::ClientLimits;
@@ -192,7 +192,7 @@ impl Relay {
             Action::Unask { number, tells } => self.unask(number, tells),
             Action::Tell(session, principal, message) => self.tell(session, principal, &message),
             Action::Updated(uri) => self.shared.resource_updated(&uri),
-            Action::Changed(remote) => self.pass_on_change(remote),
+            Action::Changed(remote, list) => self.pass_on_change(remote, list),
             Action::News(news) => {
                 if let Some(upstreams) = self.shared.upstreams() {
                     upstreams.control.news(news);
@@ -218,13 +218,13 @@ impl Relay {
         }
     }
 
-    fn pass_on_change(&mut self, remote: usize) {
+    fn pass_on_change(&mut self, remote: usize, list: Option<List>) {
         let Some(upstreams) = self.shared.upstreams() else {
             return;
         };
         let home = upstreams.feed_home(remote);
         if home != self.port {
-            self.shared.hand(home, Word::Changed(remote));
+            self.shared.hand(home, Word::Changed(remote, list));
         }
     }
 

@@ -12,6 +12,7 @@ fn listing(spoken: Spoken, facts: Value, pages: &[(List, &str)]) -> RawListing {
     RawListing {
         spoken,
         facts: facts.to_string().into_bytes(),
+        announced: Vec::new(),
         pages: pages.iter().map(page).collect(),
     }
 }

@@ -67,6 +67,7 @@ impl Upstream {
             spoken: self.spoken,
             facts: self.facts.to_string().into_bytes(),
             pages: self.pages,
+            announced: Vec::new(),
         };
         Arc::new(UpstreamOffer::read(
             &Arc::new(self.remote),

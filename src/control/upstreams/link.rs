@@ -98,9 +98,15 @@ impl Link {
 }
 
 impl ControlLink for Link {
-    fn news(&self, news: News) {
+    fn news(&self, mut news: News) {
         let (News::Listed { remote, .. } | News::Down { remote, .. }) = &news;
         if let Some(slot) = self.news.get(*remote) {
+            // What nobody has read was announced all the same. Only one home has news of an upstream.
+            if let (Some(unread), News::Listed { listing, .. }) = (slot.swap(None), &mut news)
+                && let News::Listed { listing: before, .. } = &*unread
+            {
+                listing.announced.extend(&before.announced);
+            }
             slot.store(Some(Arc::new(news)));
             self.wake_reader();
         }

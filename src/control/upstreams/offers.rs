@@ -117,6 +117,7 @@ mod tests {
             spoken: Spoken::Legacy,
             facts: b"{}".to_vec(),
             pages: vec![(List::Tools, page.into_bytes())],
+            announced: Vec::new(),
         };
         UpstreamOffer::read(remote, &listing, 10)
     }

@@ -11,10 +11,11 @@ use super::offers::OfferSet;
 use crate::catalog::UpstreamOffer;
 use crate::control::publisher::Publisher;
 use crate::gateway::News;
+use crate::mcp::List;
 use crate::upstream::remote::Remote;
 
 /// Rest after news: however often upstreams change, that is how often a catalogue is made of it.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the thread needs.
 pub(super) struct Reading {
@@ -43,7 +44,12 @@ impl Reading {
             // Before the lock that publishing takes.
             let read: Vec<Read> = news.iter().filter_map(|news| self.read(news)).collect();
             read.iter().for_each(|read| read.log(&mut said));
-            publisher.hear_of_upstreams(|offers| {
+            let announced: Vec<List> = news
+                .iter()
+                .flat_map(|news| announced_by(news))
+                .copied()
+                .collect();
+            publisher.hear_of_upstreams(&announced, |offers| {
                 let mut is_changed = false;
                 for read in read {
                     is_changed |= read.apply(offers);
@@ -70,6 +76,14 @@ impl Reading {
                 Some(Read::Down(Arc::clone(remote), why.clone()))
             }
         }
+    }
+}
+
+/// The lists that an upstream said have changed.
+fn announced_by(news: &News) -> &[List] {
+    match news {
+        News::Listed { listing, .. } => &listing.announced,
+        News::Down { .. } => &[],
     }
 }
 

@@ -60,6 +60,7 @@ fn listed(remote: usize, tool: &str) -> News {
             spoken: Spoken::Legacy,
             facts: b"{}".to_vec(),
             pages: vec![(List::Tools, page.into_bytes())],
+            announced: Vec::new(),
         }),
     }
 }

@@ -60,12 +60,12 @@ fn a_change_has_the_lists_asked_for_again() {
     let request = rig.request();
     rig.respond(&request, 200, json!({"result": {"tools": []}}));
     listing(&mut rig);
-    rig.gateway.feed_changed(0);
+    rig.gateway.feed_changed(0, None);
     rig.pass(100);
     let request = rig.request();
     assert_eq!(body(&request)["method"], "tools/list");
     // Changed once more while it is asked.
-    rig.gateway.feed_changed(0);
+    rig.gateway.feed_changed(0, None);
     rig.respond(&request, 200, json!({"result": {"tools": []}}));
     listing(&mut rig);
     rig.pass(100);
