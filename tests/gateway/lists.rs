@@ -270,6 +270,36 @@ fn a_dead_upstream_that_must_not_be_missing_fails_the_lists_and_says_which_it_is
     appliance.eventually("the list is back", || list()["error"].is_null());
 }
 
+#[test]
+fn tools_that_need_a_client_that_can_be_asked_are_offered() {
+    let scripts = [
+        Script::legacy("up"),
+        Script::modern("up"),
+        Script::old("up"),
+    ];
+    let http = scripts
+        .clone()
+        .map(|script| script.with_conditions().http());
+    let children =
+        [&scripts[0], &scripts[1]].map(|script| script.clone().with_conditions().child());
+    let mut front = Front::default();
+    for (name, upstream) in ["a", "b", "c"].into_iter().zip(&http) {
+        front = front.http(name, upstream, "prefix: always");
+    }
+    for (name, child) in ["d", "e"].into_iter().zip(&children) {
+        front = front.stdio(name, child, "prefix: always");
+    }
+    let appliance = front.start(&["a__who", "b__who", "c__who", "d__who", "e__who"]);
+    for tool in ["ask", "sample", "roots"] {
+        assert_eq!(
+            names(&appliance, &format!("__{tool}")).len(),
+            5,
+            "{:?}",
+            offered(&appliance)
+        );
+    }
+}
+
 /// The list of tools changes, or only is said to, and whoever listens is told.
 fn changes(appliance: &Appliance) {
     appliance.eventually("it is offered", || {

@@ -36,6 +36,16 @@ pub fn definition(name: &str) -> Value {
     tool
 }
 
+/// The capability that a tool needs of its client.
+pub fn asks(name: &str) -> Option<&'static str> {
+    match name {
+        "ask" => Some("elicitation"),
+        "sample" => Some("sampling"),
+        "roots" => Some("roots"),
+        _ => None,
+    }
+}
+
 /// The form that `ask` wants filled in.
 fn form() -> Value {
     json!({"message": "Who?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}})
@@ -163,13 +173,7 @@ fn question(
 ) -> Outcome {
     let (id, asked_with) = (&message["id"], &message["params"]);
     let capability = method.split('/').next().unwrap();
-    let declared = if brain.is_modern() {
-        asked_with["_meta"]["io.modelcontextprotocol/clientCapabilities"].clone()
-    } else {
-        brain
-            .session(session)
-            .map_or(Value::Null, |session| session.capabilities)
-    };
+    let declared = brain.declared(session, asked_with);
     if declared[capability].is_null() {
         let data = json!({"requiredCapabilities": {capability: {}}});
         let code = if brain.is_modern() { -32021 } else { -32600 };
