@@ -271,31 +271,83 @@ fn a_dead_upstream_that_must_not_be_missing_fails_the_lists_and_says_which_it_is
 }
 
 #[test]
-fn what_an_upstream_offers_anew_is_offered_and_told() {
-    for script in [Script::legacy("up"), Script::modern("up")] {
-        let upstream = script.with_tools(&["who"]).http();
-        let appliance = Front::default()
-            .http("up", &upstream, "prefix: always")
-            .start(&["up__who"]);
-        let talker = Talker::legacy(&appliance);
-        let mut stream = talker.session().stream(None);
-        let params = json!({"notifications": {"toolsListChanged": true}});
-        let mut listener = Talker::modern(&appliance).send("\"a\"", "subscriptions/listen", params);
-        listener.head();
+fn tools_that_need_a_client_that_can_be_asked_are_offered() {
+    let scripts = [
+        Script::legacy("up"),
+        Script::modern("up"),
+        Script::old("up"),
+    ];
+    let http = scripts
+        .clone()
+        .map(|script| script.with_conditions().http());
+    let children =
+        [&scripts[0], &scripts[1]].map(|script| script.clone().with_conditions().child());
+    let mut front = Front::default();
+    for (name, upstream) in ["a", "b", "c"].into_iter().zip(&http) {
+        front = front.http(name, upstream, "prefix: always");
+    }
+    for (name, child) in ["d", "e"].into_iter().zip(&children) {
+        front = front.stdio(name, child, "prefix: always");
+    }
+    let appliance = front.start(&["a__who", "b__who", "c__who", "d__who", "e__who"]);
+    for tool in ["ask", "sample", "roots"] {
         assert_eq!(
-            listener.event()["method"],
-            "notifications/subscriptions/acknowledged"
+            names(&appliance, &format!("__{tool}")).len(),
+            5,
+            "{:?}",
+            offered(&appliance)
         );
-        for has in [true, false] {
-            upstream.brain.set_extra(has);
-            appliance.eventually("the list follows", || {
-                names(&appliance, "up__extra").len() == usize::from(has)
-            });
-            assert_eq!(stream.event()["method"], "notifications/tools/list_changed");
-            let told = listener.event();
-            assert_eq!(told["method"], "notifications/tools/list_changed");
-            let subscription = &told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
-            assert_eq!(*subscription, "a", "{told}");
-        }
+    }
+}
+
+/// The list of tools changes, or only is said to, and whoever listens is told.
+fn changes(appliance: &Appliance) {
+    appliance.eventually("it is offered", || {
+        names(appliance, "up__change").len() == 1
+    });
+    let talker = Talker::legacy(appliance);
+    let mut stream = talker.session().stream(None);
+    let params = json!({"notifications": {"toolsListChanged": true}});
+    let mut listener = Talker::modern(appliance).send("\"a\"", "subscriptions/listen", params);
+    listener.head();
+    assert_eq!(
+        listener.event()["method"],
+        "notifications/subscriptions/acknowledged"
+    );
+    // The third time nothing is different, but who says so may mean what no list shows.
+    for has in [true, false, false] {
+        assert_eq!(talker.text("up__change", json!({"has": has})), "changed");
+        appliance.eventually("the list follows", || {
+            names(appliance, "up__extra").len() == usize::from(has)
+        });
+        assert_eq!(stream.event()["method"], "notifications/tools/list_changed");
+        let told = listener.event();
+        assert_eq!(told["method"], "notifications/tools/list_changed");
+        let subscription = &told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
+        assert_eq!(*subscription, "a", "{told}");
+    }
+}
+
+#[test]
+fn what_an_upstream_over_http_offers_anew_is_offered_and_told() {
+    for script in [Script::legacy("up"), Script::modern("up")] {
+        let upstream = script.http();
+        changes(
+            &Front::default()
+                .http("up", &upstream, "prefix: always")
+                .start(&["up__who"]),
+        );
+    }
+}
+
+#[test]
+fn what_a_child_offers_anew_is_offered_and_told() {
+    for script in [Script::legacy("up"), Script::modern("up")] {
+        let child = script.child();
+        changes(
+            &Front::default()
+                .stdio("up", &child, "prefix: always")
+                .start(&["up__who"]),
+        );
     }
 }

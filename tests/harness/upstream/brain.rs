@@ -230,7 +230,7 @@ impl Brain {
             {
                 json!({})
             }
-            "tools/list" => self.page(params, "tools", self.tools()),
+            "tools/list" => self.page(params, "tools", self.tools(session, params)),
             "resources/list" => self.page(params, "resources", self.resources()),
             "resources/templates/list" => self.page(params, "resourceTemplates", self.templates()),
             "prompts/list" => self.page(params, "prompts", self.prompts()),
@@ -307,15 +307,28 @@ impl Brain {
         self.complete(result, true)
     }
 
-    fn tools(&self) -> Vec<Value> {
-        let extra = self
-            .state
-            .lock()
-            .unwrap()
-            .has_extra
-            .then(|| "extra".to_owned());
+    fn tools(&self, session: &str, params: &Value) -> Vec<Value> {
+        let declared = self.declared(session, params);
+        let has_extra = self.state.lock().unwrap().has_extra;
+        let extra = has_extra.then(|| "extra".to_owned());
         let names = self.script.tools.iter().cloned().chain(extra);
-        names.map(|name| tools::definition(&name)).collect()
+        let is_there = |name: &String| match tools::asks(name) {
+            Some(capability) if self.script.conditional => !declared[capability].is_null(),
+            _ => true,
+        };
+        names
+            .filter(is_there)
+            .map(|name| tools::definition(&name))
+            .collect()
+    }
+
+    /// What the client of a request says that it can do.
+    pub fn declared(&self, session: &str, params: &Value) -> Value {
+        if self.is_modern() {
+            return params["_meta"]["io.modelcontextprotocol/clientCapabilities"].clone();
+        }
+        let session = self.session(session);
+        session.map_or(Value::Null, |session| session.capabilities)
     }
 
     fn resources(&self) -> Vec<Value> {
@@ -360,4 +373,21 @@ impl Brain {
 pub fn error(id: &Value, code: i64, text: &str, data: Value) -> Outcome {
     let error = json!({"code": code, "message": text, "data": data});
     Outcome::Answer(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string())
+}
+
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// What a subscription begins with.
+pub fn acknowledged(request: &Value) -> Value {
+    let params = json!({"notifications": request["params"]["notifications"]});
+    let message = json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": params});
+    tagged(message, Some(&request["id"]))
+}
+
+/// A notification of a subscription, if it is of one.
+pub fn tagged(mut message: Value, subscription: Option<&Value>) -> Value {
+    if let Some(subscription) = subscription {
+        message["params"]["_meta"][SUBSCRIPTION] = subscription.clone();
+    }
+    message
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::brain::{Brain, Outcome, Voice};
+use super::brain::{Brain, Outcome, Voice, acknowledged, tagged};
 use super::faults::Fault;
 use super::journal::{self, Journal};
 use super::{Script, wire_rules};
@@ -119,14 +119,8 @@ fn is_a_server() {
     }
     let brain = Arc::new(Brain::new(script, journal));
     let voice = Line(Arc::new(Mutex::new(())));
-    let told = brain.listen().1;
-    {
-        let mut voice = voice.clone();
-        std::thread::spawn(move || {
-            for message in told {
-                voice.say(&message);
-            }
-        });
+    if !brain.is_modern() {
+        follow(&brain, voice.clone(), None);
     }
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
@@ -144,12 +138,26 @@ fn is_a_server() {
         .note(json!({"note": "ended", "pid": std::process::id()}));
 }
 
+/// Passes on what is told to everybody; a modern client has asked for it.
+fn follow(brain: &Brain, mut voice: Line, subscription: Option<Value>) {
+    let told = brain.listen().1;
+    std::thread::spawn(move || {
+        for message in told {
+            voice.say(&tagged(message, subscription.as_ref()));
+        }
+    });
+}
+
 fn take(brain: &Arc<Brain>, voice: &Line, message: Value) {
     if message["method"].is_null() {
         return brain.answered("", &message);
     }
     if message["id"].is_null() {
         return brain.notified("", &message);
+    }
+    if brain.is_modern() && message["method"] == "subscriptions/listen" {
+        follow(brain, voice.clone(), Some(message["id"].clone()));
+        return voice.clone().say(&acknowledged(&message));
     }
     let (brain, mut voice) = (Arc::clone(brain), voice.clone());
     std::thread::spawn(move || {

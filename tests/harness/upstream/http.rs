@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::brain::{Brain, Outcome, QUEUE_MAX, Voice};
+use super::brain::{Brain, Outcome, QUEUE_MAX, Voice, acknowledged, tagged};
 use super::faults::Fault;
 use super::journal::{self, Journal};
 use super::wire::{Reply, Request, Wire, whole};
@@ -240,12 +240,8 @@ fn stream(brain: &Brain, wire: &mut Wire, request: &Request) -> bool {
 fn follow(brain: &Brain, wire: &mut Wire, subscription: Option<&Value>) {
     let (_, told) = brain.listen();
     while !brain.stopping.load(Ordering::Relaxed) && !wire.is_gone() {
-        if let Ok(mut message) = told.recv_timeout(Duration::from_millis(10)) {
-            if let Some(subscription) = subscription {
-                message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] =
-                    subscription.clone();
-            }
-            wire.event("", &message.to_string());
+        if let Ok(message) = told.recv_timeout(Duration::from_millis(10)) {
+            wire.event("", &tagged(message, subscription).to_string());
         }
     }
 }
@@ -318,12 +314,8 @@ fn next_session() -> u64 {
 }
 
 fn subscription(brain: &Brain, wire: &mut Wire, message: &Value) -> bool {
-    let meta = json!({"io.modelcontextprotocol/subscriptionId": message["id"]});
-    let honoured = &message["params"]["notifications"];
-    let acknowledged = json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
-        "params": {"notifications": honoured, "_meta": meta}});
     wire.begin_events("");
-    wire.event("", &acknowledged.to_string());
+    wire.event("", &acknowledged(message).to_string());
     follow(brain, wire, Some(&message["id"]));
     false
 }

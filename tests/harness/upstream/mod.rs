@@ -42,6 +42,8 @@ pub struct Script {
     pub page: usize,
     /// Whether every answer to a POST is a stream of events.
     pub events: bool,
+    /// Whether tools that ask something are listed only for clients that can be asked.
+    pub conditional: bool,
     /// Children that answer: those that are started after them never do.
     pub answering: usize,
 }
@@ -56,6 +58,7 @@ impl Script {
             has_all_kinds: false,
             page: 1_000,
             events: false,
+            conditional: false,
             answering: usize::MAX,
         }
     }
@@ -87,6 +90,12 @@ impl Script {
     /// A resource, a template and a prompt too.
     pub fn with_all_kinds(mut self) -> Self {
         self.has_all_kinds = true;
+        self
+    }
+
+    /// Tools that ask something are listed only for clients that can be asked.
+    pub fn with_conditions(mut self) -> Self {
+        self.conditional = true;
         self
     }
 

@@ -12,16 +12,17 @@ use super::faults::Fault;
 /// - `who`: says the server's name. It changes nothing, and says so in its annotations.
 /// - `raw {result}`: the argument is the text of the whole result, as it is.
 /// - `progress {count}`: so much progress, if there is a token; then "done".
-/// - `log`: a log message at each level; then "done".
+/// - `log`: a log message at each of three levels, of a modern server at those that are wanted; then "done".
 /// - `ask`, `sample`, `roots`: asks for a form, a completion, the roots; says the answer as JSON,
 ///   after `count` times progress where it was asked in a session.
 /// - `hang`: never answers, and notes how it ended: "cancelled" or "gone".
 /// - `fail`: its result is an error. `error`: its answer is one.
 /// - `meta`: says the `_meta` of its call.
+/// - `change {has}`: has the tool `extra` listed, or no longer, and says to all that the list changed.
 /// - `fault {kind, at}`: its answer goes wrong, see [`Fault`].
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 14] = [
     "repeat", "who", "raw", "progress", "log", "ask", "sample", "roots", "hang", "fail", "error",
-    "meta", "fault",
+    "meta", "change", "fault",
 ];
 
 /// The longest that a hanging call hangs.
@@ -33,6 +34,16 @@ pub fn definition(name: &str) -> Value {
         tool["annotations"] = json!({"readOnlyHint": true, "idempotentHint": true});
     }
     tool
+}
+
+/// The capability that a tool needs of its client.
+pub fn asks(name: &str) -> Option<&'static str> {
+    match name {
+        "ask" => Some("elicitation"),
+        "sample" => Some("sampling"),
+        "roots" => Some("roots"),
+        _ => None,
+    }
 }
 
 /// The form that `ask` wants filled in.
@@ -75,9 +86,18 @@ pub fn call(brain: &Brain, session: &str, message: &Value, voice: &mut dyn Voice
             said("done")
         }
         "log" => {
+            let wanted = &params["_meta"]["io.modelcontextprotocol/logLevel"];
+            let is_wanted = |level: &str| match wanted.as_str() {
+                Some("debug") => true,
+                Some("info") => level != "debug",
+                Some(_) => level == "error",
+                None => !brain.is_modern(),
+            };
             for level in ["debug", "info", "error"] {
-                voice.say(&json!({"jsonrpc": "2.0", "method": "notifications/message",
-                    "params": {"level": level, "logger": brain.script.name, "data": {"call": id}}}));
+                if is_wanted(level) {
+                    voice.say(&json!({"jsonrpc": "2.0", "method": "notifications/message",
+                        "params": {"level": level, "logger": brain.script.name, "data": {"call": id}}}));
+                }
             }
             said("done")
         }
@@ -93,6 +113,10 @@ pub fn call(brain: &Brain, session: &str, message: &Value, voice: &mut dyn Voice
             );
         }
         "roots" => return question(brain, session, message, voice, "roots/list", json!({})),
+        "change" => {
+            brain.set_extra(arguments["has"] == true);
+            said("changed")
+        }
         "meta" => said(&params["_meta"].to_string()),
         "hang" => return hang(brain, session, id, voice),
         "fail" => {
@@ -149,13 +173,7 @@ fn question(
 ) -> Outcome {
     let (id, asked_with) = (&message["id"], &message["params"]);
     let capability = method.split('/').next().unwrap();
-    let declared = if brain.is_modern() {
-        asked_with["_meta"]["io.modelcontextprotocol/clientCapabilities"].clone()
-    } else {
-        brain
-            .session(session)
-            .map_or(Value::Null, |session| session.capabilities)
-    };
+    let declared = brain.declared(session, asked_with);
     if declared[capability].is_null() {
         let data = json!({"requiredCapabilities": {capability: {}}});
         let code = if brain.is_modern() { -32021 } else { -32600 };
