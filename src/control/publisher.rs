@@ -160,11 +160,7 @@ impl Publisher {
     /// Takes what upstreams have said and what has become of them, and puts the new catalogue in force if it is another.
     ///
     /// Shape: `announced` are the lists that upstreams said have changed: clients are told, whatever stands in them.
-    pub fn hear_of_upstreams(
-        &self,
-        announced: &[Kind],
-        take: impl FnOnce(&mut OfferSet) -> bool,
-    ) {
+    pub fn hear_of_upstreams(&self, announced: &[Kind], take: impl FnOnce(&mut OfferSet) -> bool) {
         let told = Lists {
             tools: announced.contains(&Kind::Tools),
             prompts: announced.contains(&Kind::Prompts),

@@ -103,7 +103,9 @@ impl ControlLink for Link {
         if let Some(slot) = self.news.get(*remote) {
             // What nobody has read was announced all the same. Only one home has news of an upstream.
             if let (Some(unread), News::Listed { listing, .. }) = (slot.swap(None), &mut news)
-                && let News::Listed { listing: before, .. } = &*unread
+                && let News::Listed {
+                    listing: before, ..
+                } = &*unread
             {
                 listing.announced.extend(&before.announced);
             }
