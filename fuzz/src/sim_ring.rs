@@ -209,7 +209,10 @@ impl World {
                 return;
             }
             Completion::Received { socket, bytes } => {
-                assert!(!self.socket(socket).connecting, "bytes before the connection");
+                assert!(
+                    !self.socket(socket).connecting,
+                    "bytes before the connection"
+                );
                 self.socket(socket).pending.extend_from_slice(&bytes);
                 socket
             }
