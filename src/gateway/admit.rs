@@ -10,6 +10,13 @@ use crate::upstream::era::Spoken;
 use crate::upstream::session::Need;
 use crate::upstream::settings::Sharing;
 
+/// What clients of ours can do, taken together.
+pub(super) const ANYTHING: ClientCapabilities = ClientCapabilities::ROOTS
+    .with(ClientCapabilities::SAMPLING)
+    .with(ClientCapabilities::SAMPLING_TOOLS)
+    .with(ClientCapabilities::ELICITATION_FORM)
+    .with(ClientCapabilities::ELICITATION_URL);
+
 /// A session that may be asked for so soon is waited for.
 const SOON_MS: u64 = 1_000;
 
@@ -184,13 +191,8 @@ impl Gateway {
     /// What a link says that whoever is behind it can do.
     pub(super) fn behind(&self, slot: u64, scope: Scope) -> ClientCapabilities {
         match (scope, self.pending.get(slot).and_then(Pending::call)) {
-            // Whoever asks is found out when something is asked.
-            (Scope::Shared, _) => ClientCapabilities::ROOTS
-                .with(ClientCapabilities::SAMPLING)
-                .with(ClientCapabilities::SAMPLING_TOOLS)
-                .with(ClientCapabilities::ELICITATION_FORM)
-                .with(ClientCapabilities::ELICITATION_URL),
-            (Scope::Feed, _) | (_, None) => ClientCapabilities::NONE,
+            // Whoever asks is found out when something is asked; and what some clients are shown is listed, too.
+            (Scope::Shared | Scope::Feed, _) | (_, None) => ANYTHING,
             (_, Some(call)) => call.capabilities,
         }
     }

@@ -1,11 +1,13 @@
 //! Finding out what HTTP upstreams speak.
 
 use super::Gateway;
+use super::admit::ANYTHING;
 use super::failure::Failure;
 use super::link::Scope;
 use super::pending::{Pending, Purpose};
 use super::route::Era;
-use crate::mcp::Method;
+use crate::mcp::{Method, Revision};
+use crate::upstream::bridge;
 use crate::upstream::envelope::Envelope;
 use crate::upstream::era::{Answer, Finding, Question, Spoken, judge_http, lists_modern};
 use crate::upstream::multiplex::IdText;
@@ -140,7 +142,9 @@ impl Gateway {
                     _ => Method::ListPrompts,
                 };
                 let cursor = self.feed_cursor(pending.remote, *list);
-                let capabilities = modern.then_some(NO_CAPABILITIES);
+                // What is shown to some clients only is listed.
+                let anything = bridge::capabilities_text(ANYTHING, Revision::MODERN);
+                let capabilities = modern.then_some(&anything[..]);
                 say::list(
                     &mut out,
                     number,

@@ -9,6 +9,7 @@ use super::{Action, Gateway, millis};
 use crate::limits::QUESTIONS_PER_CALL_MAX;
 use crate::mcp::{Era, code, reply};
 use crate::upstream::bridge::{self, Question};
+use crate::upstream::envelope::Envelope;
 use crate::upstream::multiplex::{AskNumber, IdText};
 
 /// What a held call's state begins with.
@@ -149,7 +150,11 @@ impl Gateway {
         let caller = call.caller;
         let responses = super::facts::member(&params, "inputResponses").unwrap_or(b"{}");
         let responses = bridge::read_responses(responses);
+        let token = Envelope::read(&call.message, self.limits.json_depth_max)
+            .ok()
+            .and_then(|envelope| IdText::new(envelope.meta_progress_token?.text));
         let pending = self.pending.get_mut(slot)?;
+        pending.retold = Some(token);
         pending.id = id_of(&call, self.limits.json_depth_max);
         pending.due_ms = due_ms;
         pending.purpose = Purpose::Caller(call);

@@ -128,6 +128,8 @@ pub(super) struct Pending {
     pub(super) rounds: u32,
     pub(super) collecting: Option<Collecting>,
     pub(super) hold: Option<Box<Hold>>,
+    /// The token of whoever came back for a held call, in the place of the first one's; none where that one wants no progress.
+    pub(super) retold: Option<Option<IdText>>,
     /// A message for which its client's outbox has no room; its exchange is paused.
     pub(super) blocked: Vec<Vec<u8>>,
     /// Which of the sessions of its link it was sent in.
@@ -163,6 +165,7 @@ impl Pending {
             rounds: 0,
             collecting: None,
             hold: None,
+            retold: None,
             blocked: Vec::new(),
             session_number: None,
             advance_ms: None,

@@ -25,6 +25,15 @@ impl Gateway {
         if method == "ping" {
             return self.acknowledge(link, number);
         }
+        if method == "roots/list"
+            && self
+                .links
+                .get(link)
+                .is_some_and(|link| link.scope == Scope::Feed)
+        {
+            // Our own session has none, and says so: some servers ask at once.
+            return self.answer_upstream(link, number, Ok(br#"{"roots":[]}"#));
+        }
         let params = envelope.params.as_ref().map(|params| params.text);
         // Beside a client's call there may be requests of our own.
         let caller = caller.or_else(|| self.only_call(link));

@@ -24,8 +24,13 @@ impl Gateway {
         {
             return self.notified(link, None, envelope);
         }
+        let token = match pending.and_then(|pending| pending.retold.as_ref()) {
+            None => &change.1,
+            Some(Some(token)) => token,
+            Some(None) => return,
+        };
         let mut message = Vec::with_capacity(envelope.body().len() + 32);
-        envelope.write(&mut message, &[(&change.0, change.1.as_bytes())]);
+        envelope.write(&mut message, &[(&change.0, token.as_bytes())]);
         self.tell(slot, message);
     }
 
