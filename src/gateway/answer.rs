@@ -72,7 +72,12 @@ impl Gateway {
             let failure = self.of_status(slot);
             return self.fail(slot, failure);
         }
-        let status = pending.status;
+        let (status, remote) = (pending.status, pending.remote);
+        if status == 400 && envelope.error.is_some() {
+            // So does a server of the other era answer.
+            self.doubt_era(remote);
+            self.feed_changed(remote, None);
+        }
         self.note_subscription(slot, envelope);
         let Some(pending) = self.pending.get_mut(slot) else {
             return;

@@ -18,6 +18,8 @@ const SETTLE_MS: u64 = 10;
 const RETRY_MS: u64 = 1_000;
 /// The longest.
 const RETRY_MAX_MS: u64 = 30_000;
+/// Between two doubts about what an upstream speaks.
+const DOUBT_MS: u64 = 500;
 /// Pages of one list.
 const PAGES_MAX: usize = 1_000;
 /// Bytes of all lists of one upstream.
@@ -297,8 +299,13 @@ impl Gateway {
     }
 
     /// Another server may be there by now, which speaks otherwise.
-    fn doubt_era(&mut self, remote: usize) {
+    pub(super) fn doubt_era(&mut self, remote: usize) {
+        let now_ms = self.now_ms;
         let route = &mut self.routes[remote];
+        if now_ms < route.doubt_again_ms {
+            return;
+        }
+        route.doubt_again_ms = now_ms + DOUBT_MS;
         let is_known = matches!(route.era, super::route::Era::Known { .. });
         if is_known && route.remote.settings.era == EraChoice::Auto {
             route.forget_era();

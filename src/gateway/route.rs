@@ -83,6 +83,8 @@ pub(super) struct Route {
     pub(super) links: HashMap<Scope, u64>,
     pub(super) feed: Option<Feed>,
     pub(super) numbers: Numbers,
+    /// When it may be doubted again what it speaks.
+    pub(super) doubt_again_ms: u64,
     /// Why a call failed last.
     pub(super) last_failure: String,
 }
@@ -131,6 +133,7 @@ impl Route {
                 remote: remote.index,
                 ..Numbers::default()
             },
+            doubt_again_ms: 0,
             last_failure: String::new(),
             places,
             remote,
