@@ -110,7 +110,7 @@ impl Gateway {
             Need::Nothing => {}
             Need::Initialize => {
                 found.waiting.push(slot);
-                return self.initialize(link, spoken);
+                return self.initialize(link);
             }
             Need::Wait => return found.waiting.push(slot),
             Need::Refuse { retry_in_ms } if self.is_worth_waiting(slot, retry_in_ms) => {

@@ -27,7 +27,12 @@ impl Gateway {
             Purpose::Twin(of) => self.twin_answered(slot, of, envelope),
             Purpose::Discover => self.discovered(slot, Some(envelope)),
             Purpose::Initialize => self.initialized(slot, envelope),
-            Purpose::List(list) => self.listed(slot, list, envelope),
+            // What is refused is not the list, but the session.
+            Purpose::List(..) if pending.status == 404 && pending.session_number.is_some() => {
+                let failure = self.of_status(slot);
+                self.fail(slot, failure);
+            }
+            Purpose::List(list, look) => self.listed(slot, list, look, envelope),
             Purpose::SetLevel => {
                 self.end(slot, Some(true));
                 if let Some(link) = link {
@@ -72,7 +77,10 @@ impl Gateway {
             let failure = self.of_status(slot);
             return self.fail(slot, failure);
         }
-        let (status, remote) = (pending.status, pending.remote);
+        let (status, remote, link) = (pending.status, pending.remote, pending.link);
+        if let Some(found) = link.and_then(|link| self.links.get_mut(link)) {
+            found.session.proved();
+        }
         if status == 400 && envelope.error.is_some() {
             // So does a server of the other era answer.
             self.doubt_era(remote);
@@ -171,7 +179,10 @@ impl Gateway {
             return;
         };
         let (method, uri) = (call.method, call.target.clone());
-        if !matches!(method, Method::Subscribe | Method::Unsubscribe) || envelope.result.is_none() {
+        if envelope.result.is_none() {
+            return self.undo_follow(slot);
+        }
+        if !matches!(method, Method::Subscribe | Method::Unsubscribe) {
             return;
         }
         if let Some(found) = self.links.get_mut(link) {

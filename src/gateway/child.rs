@@ -1,7 +1,7 @@
 //! Children: started when somebody wants them, asked what they speak, and lost.
 
 use super::failure::Failure;
-use super::link::Way;
+use super::link::{Scope, Way};
 use super::pending::Purpose;
 use super::word::{ChildKey, ChildNews, ChildOrder};
 use super::{Action, Gateway};
@@ -56,6 +56,14 @@ impl Gateway {
                 ..
             } => self.advance_on(slot, link, spoken),
             _ => {
+                if let Some((until_ms, how)) = &found.down
+                    && *until_ms > self.now_ms + SOON_MS
+                {
+                    let wait_ms = until_ms - self.now_ms;
+                    let why = format!("it ended: {how}; it is started again in {wait_ms} ms");
+                    let failure = Failure::new(Reached::Nothing, Failed::Refused, &why);
+                    return self.fail(slot, failure.finally());
+                }
                 found.waiting.push(slot);
                 if let Some(pending) = self.pending.get_mut(slot) {
                     pending.link = Some(link);
@@ -130,6 +138,16 @@ impl Gateway {
                     }
                 }
                 self.lose_stream(link, &format!("it ended: {how}{again}"));
+                match restart_in_ms {
+                    // It is never started again: the next call orders another.
+                    None => self.end_link(link, &how),
+                    Some(wait_ms) => {
+                        let down_until_ms = self.now_ms + wait_ms;
+                        if let Some(found) = self.links.get_mut(link) {
+                            found.down = Some((down_until_ms, how));
+                        }
+                    }
+                }
             }
         }
     }
@@ -139,6 +157,7 @@ impl Gateway {
             return;
         };
         found.broken_ms = None;
+        found.down = None;
         found.is_proved = false;
         found.session.renew();
         let remote = found.remote;
@@ -215,7 +234,9 @@ impl Gateway {
         // The process before may have been asked to tell of changes; this one was not.
         found.listening = None;
         self.release(waiting);
-        self.feed_changed(remote, None);
+        if self.is_shown(link) {
+            self.feed_changed(remote, None);
+        }
     }
 
     /// A child has answered something.
@@ -228,6 +249,12 @@ impl Gateway {
             found.is_proved = true;
             self.act(Action::Order(ChildOrder::Proved(child)));
         }
+    }
+
+    /// Whether the lists come over this link: those of one session's child are nobody else's.
+    fn is_shown(&self, link: u64) -> bool {
+        let link = self.links.get(link);
+        link.is_some_and(|link| matches!(link.scope, Scope::Shared | Scope::Feed))
     }
 
     /// A child's output has ended.
@@ -273,7 +300,9 @@ impl Gateway {
             }
             self.fail(slot, Failure::ended(why));
         }
-        self.feed_changed(remote, None);
+        if self.is_shown(link) {
+            self.feed_changed(remote, None);
+        }
     }
 
     /// A child whose output has ended and that lives on is ended.

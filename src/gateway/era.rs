@@ -100,7 +100,7 @@ impl Gateway {
     /// Nothing was learnt: whoever waits is told why.
     pub(super) fn era_failed(&mut self, remote: usize, failure: &Failure) {
         for slot in self.routes[remote].forget_era() {
-            self.fail(slot, failure.clone());
+            self.fail(slot, failure.of_waiting());
         }
     }
 
@@ -134,7 +134,7 @@ impl Gateway {
                 say::ping(&mut out, number);
                 "ping"
             }
-            Purpose::List(list) => {
+            Purpose::List(list, _) => {
                 let method = match list {
                     crate::mcp::List::Tools => Method::ListTools,
                     crate::mcp::List::Resources => Method::ListResources,

@@ -109,6 +109,14 @@ impl Failure {
         Self::new(Reached::Sent, Failed::Connection, why)
     }
 
+    /// The same for those who waited for it: nothing of theirs was sent.
+    pub(super) fn of_waiting(&self) -> Self {
+        Self {
+            reached: Reached::Nothing,
+            ..self.clone()
+        }
+    }
+
     /// The same, and asking the same upstream again is in vain.
     pub(super) fn finally(self) -> Self {
         Self {
@@ -226,8 +234,11 @@ impl Gateway {
             self.routes[remote].numbers.failures += 1;
             self.refuse_call(slot, &failure);
         } else {
+            let is_old = self.is_of_an_old_look(slot, remote);
             self.end(slot, None);
-            self.feed_failed(remote, &failure);
+            if !is_old {
+                self.feed_failed(remote, &failure);
+            }
         }
     }
 
@@ -240,6 +251,7 @@ impl Gateway {
 
     /// Tells a client why its call has no answer.
     fn refuse_call(&mut self, slot: u64, failure: &Failure) {
+        self.undo_follow(slot);
         let Some(pending) = self.pending.get_mut(slot) else {
             return;
         };
@@ -313,7 +325,7 @@ impl Gateway {
     }
 
     /// Tells the breaker of a request's place how it went.
-    fn release_place(&mut self, slot: u64, went: Option<bool>) {
+    pub(super) fn release_place(&mut self, slot: u64, went: Option<bool>) {
         let now_ms = self.now_ms;
         let Some(pending) = self.pending.get_mut(slot) else {
             return;
@@ -372,8 +384,12 @@ impl Gateway {
             pending.number,
             pending.link.and_then(|link| self.links.get_mut(link)),
         ) {
-            found.multiplexer.give_up(number);
+            let was_at_work = found.multiplexer.give_up(number).is_some();
             found.used_ms = self.now_ms;
+            if let (true, Some(call)) = (was_at_work, pending.call()) {
+                let until_ms = self.now_ms + super::millis(self.limits.ask_deadline);
+                found.note_unclear(until_ms, (call.principal, call.session), self.now_ms);
+            }
         }
         if let Some(twin) = pending.twin {
             self.withdraw(twin, "another attempt was answered first");

@@ -14,6 +14,8 @@ use crate::upstream::settings::EraChoice;
 const REFRESH_MS: u64 = 300_000;
 /// From the first word of a change to the look: several come at once.
 const SETTLE_MS: u64 = 10;
+/// Between two looks, however often it says that its lists have changed.
+const LOOK_MS: u64 = 250;
 /// Before the next look at an upstream that could not be asked; it doubles.
 const RETRY_MS: u64 = 1_000;
 /// The longest.
@@ -31,6 +33,9 @@ pub(super) struct Feed {
     /// When to look next; none while it looks.
     due_ms: Option<u64>,
     has_begun: bool,
+    /// When it looked last, and which look that was: pages of one before count for nothing.
+    looked_ms: u64,
+    look: u64,
     /// Requests that are not answered.
     open: usize,
     pages: Vec<(List, Vec<u8>)>,
@@ -62,6 +67,8 @@ impl Gateway {
                 feed.has_begun = true;
                 feed.due_ms = None;
                 feed.is_stale = false;
+                feed.looked_ms = now_ms;
+                feed.look += 1;
                 self.look(remote);
             }
         }
@@ -124,7 +131,7 @@ impl Gateway {
             && self
                 .links
                 .get(link)
-                .is_some_and(|link| link.listen_slot.is_none())
+                .is_some_and(|link| link.listen_slot.is_none() && link.relisten_ms.is_none())
         {
             self.listen_modern(link);
         }
@@ -137,7 +144,11 @@ impl Gateway {
     }
 
     fn ask_page(&mut self, remote: usize, link: u64, list: List) {
-        match self.begin_own(link, Purpose::List(list)) {
+        let look = self.routes[remote]
+            .feed
+            .as_ref()
+            .map_or(0, |feed| feed.look);
+        match self.begin_own(link, Purpose::List(list, look)) {
             Some(slot) => self.send(slot),
             None => self.feed_failed(remote, &Failure::crowded("too many requests are in flight")),
         }
@@ -151,7 +162,7 @@ impl Gateway {
     }
 
     /// One page has come.
-    pub(super) fn listed(&mut self, slot: u64, list: List, envelope: &Envelope<'_>) {
+    pub(super) fn listed(&mut self, slot: u64, list: List, look: u64, envelope: &Envelope<'_>) {
         let Some(pending) = self.pending.get(slot) else {
             return;
         };
@@ -160,13 +171,21 @@ impl Gateway {
         let Some(feed) = &mut self.routes[remote].feed else {
             return;
         };
-        let (Some(link), true) = (link, feed.open > 0) else {
+        let (Some(link), true) = (link, feed.open > 0 && feed.look == look) else {
             return;
         };
         let Some(result) = &envelope.result else {
             // It said that it has the list, and has not: what it has not is empty.
             let is_absent = envelope.error_code == Some(i64::from(code::METHOD_NOT_FOUND));
-            if is_absent {
+            // Without the others of its lists it is better than not at all.
+            if is_absent || list != List::Tools {
+                if !is_absent {
+                    tracing::warn!(
+                        upstream = self.routes[remote].remote.name(),
+                        list = list.key(),
+                        "refuses one of its lists: it is left out"
+                    );
+                }
                 return self.feed_list_done(remote);
             }
             let error = envelope
@@ -204,6 +223,15 @@ impl Gateway {
         self.ask_page(remote, link, list);
     }
 
+    /// Whether a page belongs to a look that another has taken the place of.
+    pub(super) fn is_of_an_old_look(&self, slot: u64, remote: usize) -> bool {
+        let now = self.routes[remote].feed.as_ref().map(|feed| feed.look);
+        match self.pending.get(slot).map(|pending| &pending.purpose) {
+            Some(Purpose::List(_, look)) => now != Some(*look),
+            _ => false,
+        }
+    }
+
     fn feed_list_done(&mut self, remote: usize) {
         let Some(feed) = &mut self.routes[remote].feed else {
             return;
@@ -230,7 +258,7 @@ impl Gateway {
         let Some(feed) = &mut self.routes[remote].feed else {
             return;
         };
-        let wait_ms = if feed.is_stale { SETTLE_MS } else { REFRESH_MS };
+        let wait_ms = if feed.is_stale { LOOK_MS } else { REFRESH_MS };
         feed.due_ms = Some(now_ms + wait_ms);
         feed.failures = 0;
         feed.told = Some(Ok(()));
@@ -314,7 +342,7 @@ impl Gateway {
 
     /// An upstream's lists may have changed.
     pub fn feed_changed(&mut self, remote: usize, list: Option<List>) {
-        let due_ms = self.now_ms + SETTLE_MS;
+        let settled_ms = self.now_ms + SETTLE_MS;
         let Some(route) = self.routes.get_mut(remote) else {
             return;
         };
@@ -324,6 +352,7 @@ impl Gateway {
                 if let Some(list) = list.filter(|list| !feed.announced.contains(list)) {
                     feed.announced.push(list);
                 }
+                let due_ms = settled_ms.max(feed.looked_ms + LOOK_MS);
                 match &mut feed.due_ms {
                     Some(due) => *due = due_ms.min(*due),
                     None => feed.is_stale = true,

@@ -160,12 +160,52 @@ impl Gateway {
 
     /// A stream of a client follows a resource, or no longer.
     pub(super) fn begin_follow(&mut self, follow: Follow) {
+        if !follow.wanted {
+            return self.end_follow(&follow);
+        }
         let remote = follow.remote.index;
         let due_ms = self.now_ms + millis(follow.remote.settings.timeouts.head);
         let purpose = Purpose::Follow(follow);
         let pending = Pending::new(purpose, remote, IdText::of_number(0), due_ms);
         if let Ok(slot) = self.pending.insert(pending) {
             self.advance(slot);
+        }
+    }
+
+    /// A stream follows no longer, whether or not its upstream is there to be told.
+    fn end_follow(&mut self, follow: &Follow) {
+        let is_its = |(_, pending): &(u64, &Pending)| matches!(&pending.purpose, Purpose::Follow(waiting) if waiting.listener == follow.listener);
+        let waiting = self.pending.iter().find(is_its).map(|(slot, _)| slot);
+        if let Some(slot) = waiting {
+            return self.end(slot, None);
+        }
+        let follower = Follower::Listener(follow.listener);
+        let has_it = |(key, followers): (&(u64, Box<str>), &HashSet<Follower>)| {
+            (key.1 == follow.uri && followers.contains(&follower)).then_some(key.0)
+        };
+        let links: Vec<u64> = self.follows.iter().filter_map(has_it).collect();
+        for link in links {
+            if !self.unfollow(link, &follow.uri, follower) {
+                continue;
+            }
+            match self.spoken_on(link) {
+                Some(Spoken::Modern) => self.change_followed(link, &follow.uri, false),
+                _ => self.tell_followed(link, &follow.uri, false),
+            }
+        }
+    }
+
+    /// A client's wish to follow was refused.
+    pub(super) fn undo_follow(&mut self, slot: u64) {
+        let Some(pending) = self.pending.get(slot) else {
+            return;
+        };
+        let (Some(link), Some(call)) = (pending.link, pending.call()) else {
+            return;
+        };
+        if call.method == Method::Subscribe {
+            let (uri, session) = (call.target.clone(), call.session);
+            self.unfollow(link, &uri, Follower::Session(session));
         }
     }
 
@@ -178,20 +218,14 @@ impl Gateway {
         self.end(slot, None);
         let is_modern = self.spoken_on(link) == Some(Spoken::Modern);
         let follower = Follower::Listener(follow.listener);
-        let changes = match follow.wanted {
-            true => {
-                let key = (link, follow.uri.clone());
-                let followers = self.follows.entry(key).or_default();
-                let is_first = followers.is_empty();
-                followers.insert(follower);
-                is_first
-            }
-            false => self.unfollow(link, &follow.uri, follower),
-        };
+        let key = (link, follow.uri.clone());
+        let followers = self.follows.entry(key).or_default();
+        let changes = followers.is_empty();
+        followers.insert(follower);
         match (changes, is_modern) {
             (false, _) => {}
-            (true, true) => self.change_followed(link, &follow.uri, follow.wanted),
-            (true, false) => self.tell_followed(link, &follow.uri, follow.wanted),
+            (true, true) => self.change_followed(link, &follow.uri, true),
+            (true, false) => self.tell_followed(link, &follow.uri, true),
         }
     }
 }

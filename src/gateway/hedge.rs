@@ -3,6 +3,7 @@
 //! Off unless configured. It costs a retry of the budget, so that an upstream that is slow as a whole is not asked twice for everything.
 
 use super::Gateway;
+use super::failure::Failure;
 use super::link::Scope;
 use super::pending::{Pending, Purpose};
 use crate::upstream::envelope::Envelope;
@@ -73,6 +74,10 @@ impl Gateway {
     /// The second attempt was answered first.
     pub(super) fn twin_answered(&mut self, twin: u64, slot: u64, envelope: &Envelope<'_>) {
         let status = self.pending.get(twin).map_or(200, |twin| twin.status);
+        if matches!(status, 429 | 503) {
+            let failure = self.of_status(twin);
+            return self.twin_failed(twin, slot, failure);
+        }
         self.end(twin, Some(status < 500));
         self.take_back(slot);
         if let Some(pending) = self.pending.get_mut(slot) {
@@ -82,8 +87,15 @@ impl Gateway {
         }
     }
 
-    /// The second attempt has failed: the first goes on.
-    pub(super) fn twin_failed(&mut self, twin: u64, blames: bool) {
-        self.end(twin, Some(!blames));
+    /// The second attempt has failed: the first goes on, if it has not failed, too.
+    pub(super) fn twin_failed(&mut self, twin: u64, of: u64, failure: Failure) {
+        self.end(twin, Some(!failure.blames));
+        let Some(first) = self.pending.get_mut(of) else {
+            return;
+        };
+        first.twin = None;
+        if first.exchange.is_none() && first.number.is_none() {
+            self.call_failed(of, failure);
+        }
     }
 }

@@ -112,6 +112,7 @@ impl Gateway {
         body.extend_from_slice(&result);
         body.push(b'}');
         self.callers.remove(&caller);
+        self.release_place(slot, Some(true));
         let done = Done {
             status: 200,
             outcome: "input_required",

@@ -10,6 +10,9 @@ use crate::upstream::multiplex::{MultiplexRules, Multiplexer};
 use crate::upstream::session::LegacySession;
 use crate::upstream::transport::{ExchangeKey, StreamKey};
 
+/// Who a call is of: a client, as far as clients are told apart.
+pub(super) type Owner = (Principal, Option<SessionId>);
+
 /// Whose a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Scope {
@@ -74,10 +77,17 @@ pub(super) struct Link {
     pub(super) level: Option<LogLevel>,
     /// The request that the stream answers, of a modern upstream.
     pub(super) listen_slot: Option<u64>,
+    /// Times that it did not last.
+    pub(super) listen_failures: u32,
     /// When to open it again.
     pub(super) relisten_ms: Option<u64>,
+    /// Until when a child that has ended is not started again, and how it ended.
+    pub(super) down: Option<(u64, String)>,
     /// When a child whose output has ended is ended.
     pub(super) broken_ms: Option<u64>,
+    /// Until when the upstream may still be at work for a call that was given up, and whose that was: what it asks then may be meant
+    /// for that one.
+    pub(super) unclear: Option<(u64, Owner)>,
     /// Whether its child has answered anything.
     pub(super) is_proved: bool,
     /// When it was last used.
@@ -101,10 +111,33 @@ impl Link {
             can_listen: true,
             level: None,
             listen_slot: None,
+            listen_failures: 0,
             relisten_ms: None,
+            down: None,
             broken_ms: None,
+            unclear: None,
             is_proved: false,
             used_ms: 0,
+        }
+    }
+
+    /// A call was given up that the upstream may still be at work for.
+    pub(super) fn note_unclear(&mut self, until_ms: u64, owner: Owner, now_ms: u64) {
+        self.unclear = match self.unclear {
+            // Of two it is never clear: nobody is neither's.
+            Some((before_ms, before)) if now_ms < before_ms && before != owner => {
+                Some((until_ms, (Principal(u128::MAX), None)))
+            }
+            _ => Some((until_ms, owner)),
+        };
+    }
+
+    /// Whether what belongs to no call on this link can be this client's.
+    pub(super) fn can_be_of(&self, owner: Owner, now_ms: u64) -> bool {
+        match (self.scope, self.unclear) {
+            // It is one client's.
+            (Scope::Session(_), _) | (_, None) => true,
+            (_, Some((until_ms, of))) => now_ms >= until_ms || of == owner,
         }
     }
 

@@ -111,8 +111,8 @@ impl Gateway {
     }
 
     /// Sends `initialize`.
-    pub(super) fn initialize(&mut self, link: u64, spoken: Spoken) {
-        if spoken == Spoken::HttpSse && !self.has_old_endpoint(link) {
+    pub(super) fn initialize(&mut self, link: u64) {
+        if self.is_old(link) && !self.has_old_endpoint(link) {
             return self.open_old_stream(link);
         }
         let Some(slot) = self.begin_own(link, Purpose::Initialize) else {
@@ -147,6 +147,7 @@ impl Gateway {
         else {
             return;
         };
+        let pending_remote = pending.remote;
         let now_ms = self.now_ms;
         let facts = match (&envelope.result, &envelope.error) {
             (Some(result), _) => {
@@ -171,10 +172,16 @@ impl Gateway {
                 if found.session.initialized(session_id, facts, now_ms) {
                     found.place = place;
                     found.level = None;
+                    found.can_listen = true;
                     self.complete_handshake(link);
                 }
             }
             Err(why) => {
+                if envelope.error.is_some() {
+                    // So does a server of the other era answer.
+                    let remote = pending_remote;
+                    self.doubt_era(remote);
+                }
                 self.end(slot, Some(true));
                 self.handshake_failed(link, &Failure::handshake(&why));
             }
@@ -273,7 +280,8 @@ impl Gateway {
         let asks = found.capabilities != crate::mcp::ClientCapabilities::NONE;
         let follows = found.session.to_repeat().1.next().is_some();
         let is_worth = found.scope == Scope::Feed || asks || follows;
-        let can = matches!(found.way, Way::Exchanges) && found.can_listen && !is_modern;
+        let is_open = found.session.current().is_some() && found.relisten_ms.is_none();
+        let can = matches!(found.way, Way::Exchanges) && found.can_listen && !is_modern && is_open;
         if !can || !is_worth || found.listening.is_some() {
             return;
         }
@@ -338,7 +346,7 @@ impl Gateway {
         found.place = None;
         let waiting = std::mem::take(&mut found.waiting);
         for slot in waiting {
-            self.fail(slot, failure.clone());
+            self.fail(slot, failure.of_waiting());
         }
     }
 
@@ -357,9 +365,6 @@ impl Gateway {
             .map(|(slot, _)| slot)
             .collect();
         let waiting = std::mem::take(&mut found.waiting);
-        for slot in calls.into_iter().chain(waiting) {
-            self.fail(slot, Failure::ended(why));
-        }
         let streams: Vec<(u64, ExchangeKey)> = self
             .pending
             .iter()
@@ -385,6 +390,13 @@ impl Gateway {
         }
         if self.routes[remote].links.get(&scope) == Some(&link) {
             self.routes[remote].links.remove(&scope);
+        }
+        // Only now: what is made again is not made on what has ended.
+        for slot in calls.into_iter().chain(waiting) {
+            if let Some(pending) = self.pending.get_mut(slot) {
+                (pending.number, pending.link) = (None, None);
+            }
+            self.fail(slot, Failure::ended(why).finally());
         }
     }
 

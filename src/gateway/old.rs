@@ -15,7 +15,11 @@ use crate::upstream::say;
 use crate::upstream::transport::ExchangeKey;
 
 /// Before a stream that was closed is opened again.
-const RELISTEN_MS: u64 = 1_000;
+const RELISTEN_MS: u64 = 500;
+/// A stream that lasted so long was a good one.
+const RELISTEN_GOOD_MS: u64 = 10_000;
+/// Times that the wait doubles: up to a minute.
+const RELISTEN_DOUBLED_MAX: u32 = 7;
 
 impl Gateway {
     pub(super) fn has_old_endpoint(&self, link: u64) -> bool {
@@ -87,7 +91,10 @@ impl Gateway {
                 return;
             }
             *endpoint = Some(Arc::new(endpoint_found));
-            self.initialize(link, Spoken::HttpSse);
+            let remote = found.remote;
+            let waiting = self.routes[remote].learn(Spoken::HttpSse, self.now_ms);
+            self.initialize(link);
+            self.release(waiting);
         }
     }
 
@@ -99,9 +106,17 @@ impl Gateway {
         let Some(found) = self.links.get_mut(link) else {
             return;
         };
+        let mut was_named = false;
         if let Way::Old { stream, endpoint } = &mut found.way {
+            was_named = endpoint.is_some();
             (*stream, *endpoint) = (None, None);
         }
+        if !was_named && found.session.current().is_none() {
+            // There is no old pair of endpoints here: the next handshake is one of the newer kind again.
+            found.way = Way::Exchanges;
+        }
+        let is_unlearnt = !was_named;
+        let remote = found.remote;
         found.place = None;
         found.level = None;
         let calls: Vec<u64> = found
@@ -114,6 +129,10 @@ impl Gateway {
                 found.session.lost(number, self.now_ms);
             }
             None => self.handshake_failed(link, &failure),
+        }
+        if is_unlearnt {
+            let waiting = self.routes[remote].unlearn_old();
+            self.release(waiting);
         }
         for slot in calls {
             if let Some(pending) = self.pending.get_mut(slot) {
@@ -128,27 +147,38 @@ impl Gateway {
 
     /// A stream that was listened to has ended.
     pub(super) fn listening_ended(&mut self, slot: u64, status: u16) {
-        let link = self.pending.get(slot).and_then(|pending| pending.link);
-        let key = self.pending.get(slot).and_then(|pending| pending.exchange);
+        let Some(pending) = self.pending.get(slot) else {
+            return;
+        };
+        let (link, key, began_ms) = (pending.link, pending.exchange, pending.sent_ms);
+        if let (404, Some(link)) = (status, link) {
+            // The session is gone; whoever needs one makes another, and that one is listened to.
+            self.session_lost(link, slot);
+        }
         self.end(slot, None);
-        let again_ms = self.now_ms + RELISTEN_MS;
+        let now_ms = self.now_ms;
         let Some(found) = link.and_then(|link| self.links.get_mut(link)) else {
             return;
         };
-        if key.is_some() && found.listening != key {
+        if key.is_some() && found.listening.is_some() && found.listening != key {
             // Another has taken its place.
             return;
         }
         found.listening = None;
         found.listen_slot = None;
-        // It has none: 405 says so, and others say it otherwise.
-        if (400..500).contains(&status) {
-            found.can_listen = false;
-        } else {
-            found.relisten_ms = Some(again_ms);
+        // One that lasted was a good one; the others are opened ever less often.
+        found.listen_failures = match now_ms.saturating_sub(began_ms) >= RELISTEN_GOOD_MS {
+            true => 0,
+            false => found.listen_failures.saturating_add(1),
+        };
+        let wait_ms = RELISTEN_MS << found.listen_failures.min(RELISTEN_DOUBLED_MAX);
+        match status {
+            // It has none.
+            405 | 501 => found.can_listen = false,
+            _ => found.relisten_ms = Some(now_ms + wait_ms),
         }
-        let remote = found.remote;
-        if (200..300).contains(&status) {
+        let (remote, is_first) = (found.remote, found.listen_failures <= 1);
+        if (200..300).contains(&status) && is_first {
             // What was not heard in the meantime is looked for.
             self.feed_changed(remote, None);
         }
@@ -178,6 +208,14 @@ impl Gateway {
         let uris: Vec<String> = found.session.to_repeat().1.map(str::to_owned).collect();
         let before = (found.listen_slot, found.listening);
         if !found.can_listen || (!feeds && uris.is_empty()) {
+            // Nothing is followed any longer.
+            if let Some(found) = self.links.get_mut(link) {
+                (found.listen_slot, found.listening) = (None, None);
+            }
+            if let (Some(old), _) = before {
+                self.withdraw(old, "nothing is followed any longer");
+                self.end(old, None);
+            }
             return;
         }
         let Some(slot) = self.begin_own(link, Purpose::Listen) else {

@@ -26,8 +26,8 @@ pub(super) enum Purpose {
     Follow(Follow),
     /// The second attempt at the call of this slot.
     Twin(u64),
-    /// One page of a list, for the feed.
-    List(List),
+    /// One page of a list, for the feed, in its look of this number.
+    List(List, u64),
     /// A check.
     Check {
         /// Of which place.

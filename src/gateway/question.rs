@@ -144,7 +144,9 @@ impl Gateway {
         if let Some(call) = pending.call() {
             let due_ms = now_ms + super::millis(call.timeout());
             call.patience.end();
-            pending.due_ms = pending.due_ms.max(due_ms);
+            if !call.patience.is_asking() {
+                pending.due_ms = due_ms;
+            }
         }
     }
 
@@ -265,13 +267,14 @@ impl Gateway {
                 return self.answer_with_error(slot, &why);
             }
         }
-        // What is left of its exchange says nothing more.
+        // What is left of its exchange says nothing more, and of its place it has said enough.
         let exchange = pending.exchange.take();
         pending.collecting = Some(Collecting {
             open: asked.questions.len(),
             answers: Vec::new(),
             state: asked.state,
         });
+        self.release_place(slot, Some(true));
         if let Some(exchange) = exchange {
             self.exchanges.remove(&exchange);
         }

@@ -7,7 +7,7 @@ use super::pending::Purpose;
 use crate::policy::{Failed, Reached};
 use crate::upstream::envelope::messages;
 use crate::upstream::http::AnswerHead;
-use crate::upstream::multiplex::{Misbehaved, Received};
+use crate::upstream::multiplex::{CallNumber, Misbehaved, Received};
 use crate::upstream::transport::{ExchangeKey, TransportEvent};
 
 /// Bytes kept of a body that is no message.
@@ -83,7 +83,20 @@ impl Gateway {
         pending.status = head.status;
         pending.session_id.clone_from(&head.session_id);
         pending.retry_after_s = head.retry_after_s;
+        let is_stream = matches!(pending.purpose, Purpose::Listen | Purpose::OldStream);
         let (remote, place) = (pending.remote, pending.place);
+        if is_stream && head.is_success() {
+            // It may last; what it says of its place it has said.
+            let slot = self.exchanges.get(&key).copied();
+            return slot.map_or((), |slot| self.release_place(slot, Some(true)));
+        }
+        let Some(pending) = self
+            .exchanges
+            .get(&key)
+            .and_then(|slot| self.pending.get_mut(*slot))
+        else {
+            return;
+        };
         if let (Purpose::Caller(_), Some(place)) = (&pending.purpose, place) {
             let latency_us = now_ms.saturating_sub(pending.sent_ms).max(1) * 1_000;
             if let Some(state) = self.routes[remote].places.get_mut(place) {
@@ -103,23 +116,26 @@ impl Gateway {
 
     /// Takes one body, line or event: one message, or a batch.
     fn messages(&mut self, link: u64, text: &[u8], on: Option<u64>) {
+        let own = on.and_then(|slot| Some((slot, self.pending.get(slot)?)));
+        // What comes on a call's own exchange is its own, whatever becomes of the call meanwhile; on the streams of a link there are
+        // the answers to all of its calls.
+        let on_exchange = own.map(|(slot, pending)| match pending.purpose {
+            Purpose::Listen | Purpose::OldStream => (slot, None),
+            _ => (slot, Some(pending.number.unwrap_or(CallNumber::NONE))),
+        });
         match messages(text, self.limits.json_depth_max) {
             Ok(found) => {
                 for message in found {
-                    self.message(link, message, on);
+                    self.message(link, message, on_exchange);
                 }
             }
             Err(_) => self.misbehaved(link, on, "it sent what is not JSON"),
         }
     }
 
-    fn message(&mut self, link: u64, text: &[u8], on: Option<u64>) {
-        let own = on.and_then(|slot| self.pending.get(slot));
-        // On the streams of a link there are the answers to all of its calls.
-        let number = own.and_then(|pending| match pending.purpose {
-            Purpose::Listen | Purpose::OldStream => None,
-            _ => pending.number,
-        });
+    fn message(&mut self, link: u64, text: &[u8], on: Option<(u64, Option<CallNumber>)>) {
+        let (on, number) = (on.map(|(slot, _)| slot), on.and_then(|(_, number)| number));
+        let is_own = number.is_some();
         let Some(found) = self.links.get_mut(link) else {
             return;
         };
@@ -141,7 +157,11 @@ impl Gateway {
                 number,
                 caller,
                 envelope,
-            }) => self.asked(link, number, caller, &envelope),
+            }) => {
+                // On an exchange of its own it is certain whose call asks; else it is looked at who it can be.
+                let caller = caller.filter(|_| is_own);
+                self.asked(link, number, caller, &envelope);
+            }
             Ok(Received::AskWithdrawn { number, .. }) => self.ask_withdrawn(link, number),
             Ok(Received::Late) => self.stray(link),
             Err(misbehaved) => {
@@ -248,7 +268,7 @@ impl Gateway {
         let Some(pending) = self.pending.get_mut(slot) else {
             return false;
         };
-        let is_call = matches!(pending.purpose, Purpose::Caller(_) | Purpose::List(_));
+        let is_call = matches!(pending.purpose, Purpose::Caller(_) | Purpose::List(..));
         let has_session = pending.session_number.is_some();
         if !is_call
             || !has_session
@@ -280,7 +300,7 @@ impl Gateway {
             return;
         }
         match pending.purpose {
-            Purpose::Caller(_) | Purpose::List(_) => self.call_failed(slot, failure),
+            Purpose::Caller(_) | Purpose::List(..) => self.call_failed(slot, failure),
             Purpose::Discover if self.routes[remote].remote.is_stdio() => match failure.failed {
                 Failed::Deadline => self.child_discovered(slot, None),
                 _ => self.end(slot, None),
@@ -317,7 +337,7 @@ impl Gateway {
                 let is_well = self.is_well(remote, status);
                 self.checked(remote, place, is_well);
             }
-            Purpose::Twin(_) => self.twin_failed(slot, failure.blames),
+            Purpose::Twin(of) => self.twin_failed(slot, of, failure),
             Purpose::Feed => {
                 self.end(slot, None);
                 self.feed_failed(remote, &failure);
@@ -334,7 +354,7 @@ impl Gateway {
         let Some(pending) = self.pending.get(slot) else {
             return;
         };
-        let (status, remote) = (pending.status, pending.remote);
+        let status = pending.status;
         let Some(link) = pending.link else { return };
         let is_unsure = matches!(
             self.links.get(link).map(|link| &link.way),
@@ -349,10 +369,7 @@ impl Gateway {
                 };
                 found.place = None;
             }
-            let waiting =
-                self.routes[remote].learn(crate::upstream::era::Spoken::HttpSse, self.now_ms);
-            self.open_old_stream(link);
-            return self.release(waiting);
+            return self.open_old_stream(link);
         }
         self.handshake_failed(link, &failure);
     }

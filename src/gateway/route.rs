@@ -160,6 +160,27 @@ impl Route {
         }
     }
 
+    /// The old pair of endpoints is not there, after all; the calls that waited.
+    pub(super) fn unlearn_old(&mut self) -> Vec<u64> {
+        match (&self.era, self.remote.settings.era) {
+            (
+                Era::Known {
+                    spoken: Spoken::HttpSse,
+                    ..
+                },
+                EraChoice::Auto,
+            ) => self.forget_era(),
+            (
+                Era::Known {
+                    spoken: Spoken::HttpSse,
+                    ..
+                },
+                _,
+            ) => self.learn(Spoken::Legacy, 0),
+            _ => Vec::new(),
+        }
+    }
+
     /// It answered as the other era does, or the question failed; the calls that waited.
     pub(super) fn forget_era(&mut self) -> Vec<u64> {
         match std::mem::replace(&mut self.era, Era::Unknown) {

@@ -141,11 +141,16 @@ impl Gateway {
             Way::Old { endpoint, .. } => endpoint.clone(),
             _ => None,
         };
+        let asking_ms = match pending.purpose {
+            Purpose::Caller(_) => super::millis(self.limits.ask_deadline),
+            _ => 0,
+        };
         // One that listens is in a hurry only until its answer begins.
         let is_long = matches!(pending.purpose, Purpose::Listen);
         let call_ms = match is_long {
             true => super::millis(self.routes[found.remote].remote.settings.timeouts.head),
-            false => pending.due_ms.saturating_sub(now_ms),
+            // Of a client's call this state machine has the clock, which stops while a person answers.
+            false => pending.due_ms.saturating_sub(now_ms) + asking_ms,
         };
         let request = Request {
             key: ExchangeKey(0),

@@ -89,8 +89,11 @@ impl Gateway {
             pending.link == Some(link) && pending.number.is_some() && pending.caller().is_some()
         };
         let mut calls = self.pending.iter().filter(is_its);
-        let (slot, _) = calls.next()?;
-        calls.next().is_none().then_some(slot)
+        let (slot, pending) = calls.next()?;
+        let call = pending.call()?;
+        let owner = (call.principal, call.session);
+        let is_clear = self.links.get(link)?.can_be_of(owner, self.now_ms);
+        (is_clear && calls.next().is_none()).then_some(slot)
     }
 
     /// Whether a call's client wants a log message of this level; anything else it does.

@@ -252,12 +252,12 @@ impl Upstreams {
     pub(super) fn end_sessions(
         &self,
         is_over: impl Fn(SessionId) -> bool,
-        mut tell: impl FnMut(u16, SessionId),
+        mut tell: impl FnMut(SessionId),
     ) {
         let sessions = self.sessions.pin();
-        for (session, home) in &sessions {
+        for session in sessions.keys() {
             if is_over(*session) && sessions.remove(session).is_some() {
-                tell(*home, *session);
+                tell(*session);
             }
         }
     }
@@ -367,7 +367,12 @@ impl Shared {
         if let Some(upstreams) = &self.upstreams {
             upstreams.end_sessions(
                 |session| !self.sessions.contains(session),
-                |home, session| self.hand(home, crate::gateway::Word::SessionEnded(session)),
+                // It may have used what others are the homes of.
+                |session| {
+                    for home in upstreams.homes.clone() {
+                        self.hand(home, crate::gateway::Word::SessionEnded(session));
+                    }
+                },
             );
         }
     }

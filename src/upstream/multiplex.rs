@@ -43,6 +43,9 @@ pub struct CallNumber(u64);
 pub struct AskNumber(u64);
 
 impl CallNumber {
+    /// No call's: of an exchange whose call has been answered.
+    pub const NONE: Self = Self(u64::MAX);
+
     /// Appends the number as the upstream knows it.
     pub fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(itoa::Buffer::new().format(self.0).as_bytes());

@@ -214,6 +214,12 @@ impl LegacySession {
         }
     }
 
+    /// A call was answered in it: it is a good one, however long it lasts.
+    pub fn proved(&mut self) {
+        self.failures = 0;
+        self.not_before_ms = 0;
+    }
+
     /// `initialize` failed: whoever waited is refused.
     pub fn failed(&mut self, now_ms: u64) {
         if matches!(self.state, State::Initializing) {

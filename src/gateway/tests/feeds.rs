@@ -61,14 +61,14 @@ fn a_change_has_the_lists_asked_for_again() {
     rig.respond(&request, 200, json!({"result": {"tools": []}}));
     listing(&mut rig);
     rig.gateway.feed_changed(0, None);
-    rig.pass(100);
+    rig.pass(300);
     let request = rig.request();
     assert_eq!(body(&request)["method"], "tools/list");
     // Changed once more while it is asked.
     rig.gateway.feed_changed(0, None);
     rig.respond(&request, 200, json!({"result": {"tools": []}}));
     listing(&mut rig);
-    rig.pass(100);
+    rig.pass(300);
     assert_eq!(body(&rig.request())["method"], "tools/list");
 }
 
@@ -124,7 +124,7 @@ fn a_modern_upstream_is_listened_to() {
         &json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed",
             "params": {"_meta": {"io.modelcontextprotocol/subscriptionId": id}}}),
     );
-    rig.pass(100);
+    rig.pass(300);
     assert_eq!(body(&rig.request())["method"], "tools/list");
     rig.end(listen.key);
     rig.pass(1_100);

@@ -229,8 +229,15 @@ fn a_failed_handshake_is_told_to_all_who_wait_and_tried_less_and_less() {
         assert!(error(&mut rig, ticket).contains("1999-01-01"));
     }
     rig.begin(call(3, Revision::V2025_06_18));
-    let request = rig.request();
-    rig.respond(&request, 500, Value::Null);
+    // Nothing of the call itself was sent: it is tried again.
+    while rig.done.is_empty() {
+        if rig.requests.is_empty() {
+            rig.pass(1_000);
+        } else {
+            let request = rig.request();
+            rig.respond(&request, 500, Value::Null);
+        }
+    }
     error(&mut rig, 3);
     rig.begin(call(4, Revision::V2025_06_18));
     assert!(rig.requests.is_empty(), "what is soon is waited for");

@@ -143,6 +143,11 @@ impl<P> Dispatcher<P> {
     fn home(&self, upstreams: &Upstreams, remote: &Remote, invocation: &Invocation<'_>) -> u16 {
         let homes = &upstreams.homes;
         let is_home = homes.contains(&self.port);
+        let own = if is_home { self.port } else { homes.start };
+        // Noted in any case: when the session ends, the homes are told.
+        let of_session = invocation
+            .session
+            .map(|session| upstreams.home_of(session, own));
         if remote.is_stdio() && remote.settings.sharing == Sharing::Shared {
             return upstreams.feed_home(remote.index);
         }
@@ -156,11 +161,7 @@ impl<P> Dispatcher<P> {
         if let Some(home) = held.filter(|home| homes.contains(home)) {
             return home;
         }
-        let own = if is_home { self.port } else { homes.start };
-        match invocation.session {
-            Some(session) => upstreams.home_of(session, own),
-            None => own,
-        }
+        of_session.unwrap_or(own)
     }
 
     /// Has the session follow a resource of an upstream, if that agrees.
