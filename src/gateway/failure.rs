@@ -68,7 +68,8 @@ impl Failure {
             ..Self::here(
                 Failed::Refused,
                 format!(
-                    "it is not available, and is tried again in {retry_in_ms} ms: too many of its latest calls failed; {last}"
+                    "it is not available, and is tried again in {retry_in_ms} ms: too many of its latest calls failed{}{last}",
+                    if last.is_empty() { "" } else { "; " }
                 ),
                 "unavailable",
             )
@@ -156,7 +157,7 @@ impl Gateway {
         let (failed, what) = match status {
             401 | 403 => (
                 Failed::Answer,
-                "it does not accept our credentials: check upstreams.NAME.headers; it",
+                "it does not accept our credentials, which are those of its `headers` in the configuration; it",
             ),
             404 => (
                 Failed::Answer,

@@ -161,6 +161,9 @@ impl Gateway {
             None if !healthy => self.restart_silent(remote),
             None => {}
         }
+        if healthy {
+            self.routes[remote].recovered(place);
+        }
         self.feed_changed(remote, None);
     }
 

@@ -73,7 +73,12 @@ impl Gateway {
         let link = self.links.get(link);
         match link.map(|link| (link.scope, link.multiplexer.call_count())) {
             Some((Scope::Shared, count)) if count > 1 => {
-                "several clients share this process, and it is not known which of them is asked; set upstreams.NAME.sharing to per-session".to_owned()
+                format!(
+                    "several clients share this process, and it is not known which of them is asked; set upstreams.{}.sharing to per-session",
+                    self.routes[link.map_or(0, |link| link.remote)]
+                        .remote
+                        .name()
+                )
             }
             _ => "nobody is there to answer".to_owned(),
         }

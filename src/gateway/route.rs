@@ -189,13 +189,21 @@ impl Route {
         }
     }
 
+    /// Whether checks say that a place is well.
+    pub(super) fn is_well(&self, index: usize) -> bool {
+        let place = self.remote.places.get(index);
+        place.is_none_or(|place| place.is_healthy())
+    }
+
+    /// A place was found well after it was not: what its calls have failed of is over.
+    pub(super) fn recovered(&mut self, index: usize) {
+        if let Some(place) = self.places.get_mut(index) {
+            place.breaker = Breaker::new(self.remote.settings.breaker);
+        }
+    }
+
     fn is_available(&self, index: usize, now_ms: u64) -> bool {
-        let is_healthy = self
-            .remote
-            .places
-            .get(index)
-            .is_none_or(|place| place.is_healthy());
-        is_healthy
+        self.is_well(index)
             && !self.outliers.is_ejected(index, now_ms)
             && self.places[index].breaker.admits(now_ms)
     }

@@ -224,6 +224,10 @@ impl Gateway {
             (Scope::Session(session), _) | (_, Some(session)) => Some(hash(session)),
             _ => None,
         };
+        let is_ours = matches!(
+            pending.purpose,
+            Purpose::Discover | Purpose::List(..) | Purpose::Initialize | Purpose::OldStream
+        ) && matches!(found.scope, Scope::Feed | Scope::Shared);
         let avoid = pending.avoid;
         let chosen = match fixed {
             // What belongs to a session goes where it is kept, and says little of its own.
@@ -238,6 +242,13 @@ impl Gateway {
         };
         match chosen {
             Ok((place, ticket)) => self.placed(slot, place, Some(ticket)),
+            // What we ask on our own account finds out whether it works again.
+            Err(_) if is_ours => {
+                let place = (0..self.routes[remote].places.len())
+                    .find(|place| self.routes[remote].is_well(*place))
+                    .unwrap_or(0);
+                self.placed(slot, place, None)
+            }
             Err(retry_in_ms) => {
                 self.routes[remote].numbers.refused += 1;
                 let last = self.routes[remote].last_failure.clone();

@@ -52,6 +52,9 @@ impl Gateway {
         let remote = pending.remote;
         let settings = &self.routes[remote].remote.settings;
         let (key, timeout) = match &pending.purpose {
+            Purpose::Caller(call) if call.timeout() != settings.timeouts.call => {
+                ("tools", call.timeout())
+            }
             Purpose::Caller(call) => ("call", call.timeout()),
             Purpose::Check { .. } => ("health", settings.health.timeout),
             _ => ("head", settings.timeouts.head),

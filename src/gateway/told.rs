@@ -62,6 +62,10 @@ impl Gateway {
             "notifications/subscriptions/acknowledged" | "notifications/initialized" => return,
             _ => {}
         }
+        let method_name = method.to_cow();
+        if method_name.starts_with("notifications/tasks/") {
+            return self.task_notified(link, envelope);
+        }
         let is_call = |slot: &u64| {
             self.pending
                 .get(*slot)
@@ -81,6 +85,27 @@ impl Gateway {
             // Nobody knows whose it is.
             _ => self.stray(link),
         }
+    }
+
+    /// The status of a task: for the session that it belongs to, under the id that its client has.
+    fn task_notified(&mut self, link: u64, envelope: &Envelope<'_>) {
+        let Some(found) = self.links.get(link) else {
+            return;
+        };
+        let (Scope::Session(session), principal) = (found.scope, found.principal) else {
+            // Whose it is, is not known; who follows it asks.
+            return;
+        };
+        let name = self.routes[found.remote].remote.name();
+        let Some(params) = &envelope.params else {
+            return;
+        };
+        let renamed = bridge::rename_tasks(params.text, &mut |theirs| {
+            self.task_ids.outward(name, principal, theirs)
+        });
+        let mut message = Vec::with_capacity(envelope.body().len() + 64);
+        envelope.write(&mut message, &[(params, &renamed)]);
+        self.act(Action::Tell(session, principal, message));
     }
 
     /// The one call of a client that is on its way on a link, if there is just one.

@@ -10,7 +10,6 @@ here, once for all of them.
 
 import json
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -181,8 +180,6 @@ def run_inspector(tally, target, era):
 
 
 def check_all(tally, url=None):
-    for script in HERE.glob("features*.mjs"):  # a module looks for its imports beside itself
-        shutil.copy(script, TOOLS / script.name)
     if url is not None:
         over_http(tally, url)
         return

@@ -12,7 +12,6 @@ import json
 import os
 import pathlib
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -128,8 +127,6 @@ def through(tally, what, target, file, wanted):
 
 
 def check_all(tally, is_alone=False):
-    for script in (*HERE.glob("features*.mjs"), *HERE.glob("upstreams*.mjs")):  # a module looks for its imports beside itself
-        shutil.copy(script, TOOLS / script.name)
     http, sse = free_port(), free_port()
     with (
         tempfile.TemporaryDirectory() as folder,
