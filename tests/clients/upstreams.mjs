@@ -30,6 +30,9 @@ async function listed(client) {
 
 async function everything(peer, prefix) {
   const call = (name, args, options) => peer.call(prefix + name, args, options);
+  // A moment after its handshake the server asks for roots. Where clients share it, that is taken for a question of the call that is
+  // on its way just then: here it meets none.
+  await new Promise((done) => setTimeout(done, 600));
   const values = [];
   const onprogress = ({ progress, total }) => values.push([progress, total]);
   const long = await call('trigger-long-running-operation', { duration: 0.3, steps: 3 }, { onprogress });

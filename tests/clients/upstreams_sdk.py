@@ -1,5 +1,6 @@
 """What the Python SDK does with servers that others wrote, alone or behind the gateway: `upstreams.py` compares."""
 
+import asyncio
 import functools
 import json
 
@@ -40,6 +41,8 @@ async def refused(call):
 
 
 async def everything(peer, prefix):
+    # As in upstreams.mjs: the server asks for roots a moment after its handshake.
+    await asyncio.sleep(0.6)
     values = []
 
     async def note(progress, total, _message):
