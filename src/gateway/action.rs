@@ -34,8 +34,8 @@ pub enum Action {
     Pause(ExchangeKey),
     /// Go on.
     Resume(ExchangeKey),
-    /// Take over a child's stream.
-    Adopt(StreamKey, OwnedFd),
+    /// Take over a child's stream; at most so many lines leave in one write.
+    Adopt(StreamKey, OwnedFd, usize),
     /// Write one line, for the request of this slot; where it cannot be taken, say [`Gateway::line_refused`](super::Gateway::line_refused).
     Line(StreamKey, Vec<u8>, Option<u64>),
     /// Say that no more lines come.

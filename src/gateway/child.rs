@@ -8,7 +8,7 @@ use super::{Action, Gateway};
 use crate::policy::{Failed, Reached};
 use crate::upstream::envelope::Envelope;
 use crate::upstream::era::{Answer, Spoken, judge_stdio, lists_modern};
-use crate::upstream::settings::EraChoice;
+use crate::upstream::settings::{Batching, EraChoice};
 use crate::upstream::transport::StreamKey;
 
 /// How long a child has to say what it speaks before it is taken for legacy.
@@ -110,7 +110,15 @@ impl Gateway {
             ChildNews::Started(descriptor) => {
                 let stream = StreamKey(self.key());
                 self.streams.insert(stream, link);
-                self.act(Action::Adopt(stream, descriptor));
+                let batching = self.links.get(link).map_or_else(Batching::default, |link| {
+                    self.routes[link.remote].remote.settings.batching
+                });
+                let burst = if batching.enabled {
+                    batching.size_max
+                } else {
+                    1
+                };
+                self.act(Action::Adopt(stream, descriptor, burst));
                 self.child_started(link, stream);
             }
             ChildNews::CloseInput => {

@@ -167,7 +167,7 @@ impl Relay {
             Action::Abandon(key) => self.transport.abandon(ring, key, now_ms),
             Action::Pause(key) => self.transport.pause(ring, key),
             Action::Resume(key) => self.transport.resume(ring, key, now_ms),
-            Action::Adopt(stream, descriptor) => {
+            Action::Adopt(stream, descriptor, burst) => {
                 if let Err(error) = self.transport.adopt(ring, stream, descriptor) {
                     tracing::error!(%error, "a child's stream cannot be taken over");
                     let why = format!("its stream cannot be taken over: {error}");
@@ -177,6 +177,7 @@ impl Relay {
                             why: &why,
                         });
                 }
+                self.transport.set_burst(stream, burst);
             }
             Action::Line(stream, line, slot) => {
                 if self.transport.write_line(stream, &line).is_err()

@@ -1,5 +1,6 @@
 //! Streams of lines: what a child says and is told, one message a line.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -17,6 +18,11 @@ pub(super) struct LineStream {
     splitter: LineSplitter,
     /// Lines that leave together at the end of the turn.
     queue: Option<PoolBuffer>,
+    /// How many those are, and how many may be.
+    line_count: usize,
+    line_count_max: usize,
+    /// Those before them, each to be written by itself.
+    earlier: VecDeque<PoolBuffer>,
     /// Bytes that the ring is sending.
     sending_bytes: usize,
     /// It is among those with something to do at the end of the turn.
@@ -38,6 +44,9 @@ impl LineStream {
             key,
             splitter: LineSplitter::new(line_bytes_max),
             queue: None,
+            line_count: 0,
+            line_count_max: usize::MAX,
+            earlier: VecDeque::new(),
             sending_bytes: 0,
             is_due: false,
             is_paused: false,
@@ -64,8 +73,12 @@ impl LineStream {
 
     /// Whether there is something to do at the end of the turn that is not noted yet.
     pub fn note_due(&mut self) -> bool {
-        let wants = self.queue.is_some() || (self.is_ending && !self.has_ended);
+        let wants = self.has_queued() || (self.is_ending && !self.has_ended);
         wants && self.sending_bytes == 0 && !std::mem::replace(&mut self.is_due, true)
+    }
+
+    fn has_queued(&self) -> bool {
+        self.queue.is_some() || !self.earlier.is_empty()
     }
 
     /// Takes in bytes, or holds them, and tells the lines that they end.
@@ -96,10 +109,15 @@ impl LineStream {
         buffers: &BufferPool,
     ) -> Result<(), QueueFull> {
         let full = QueueFull { bytes_max };
-        let waiting = self.queue.as_ref().map_or(0, |queue| queue.len()) + self.sending_bytes;
+        let queued = self.earlier.iter().chain(&self.queue);
+        let waiting = queued.map(|lines| lines.len()).sum::<usize>() + self.sending_bytes;
         let bytes = line.len() + 1;
         if waiting > 0 && waiting + bytes > bytes_max {
             return Err(full);
+        }
+        if self.line_count >= self.line_count_max {
+            self.line_count = 0;
+            self.earlier.extend(self.queue.take());
         }
         let mut queue = match self.queue.take() {
             Some(queue) => queue,
@@ -109,6 +127,7 @@ impl LineStream {
         if fits {
             queue.extend_from_slice(line);
             queue.push(b'\n');
+            self.line_count += 1;
         }
         if !queue.is_empty() {
             self.queue = Some(queue);
@@ -122,12 +141,17 @@ impl LineStream {
         if self.sending_bytes > 0 {
             return 0;
         }
-        if let Some(queue) = self.queue.take() {
+        let next = self.earlier.pop_front().or_else(|| {
+            self.line_count = 0;
+            self.queue.take()
+        });
+        if let Some(queue) = next {
             self.sending_bytes = queue.len();
             ring.send(socket, Output::from(queue));
         }
         // The ring keeps the order: what it sends goes first.
-        if self.is_ending && !std::mem::replace(&mut self.has_ended, true) {
+        let is_last = self.is_ending && !self.has_queued();
+        if is_last && !std::mem::replace(&mut self.has_ended, true) {
             ring.shutdown(socket);
         }
         self.sending_bytes
@@ -153,6 +177,13 @@ impl Transport {
         let lines = LineStream::new(stream, self.options.line_bytes_max);
         self.sockets.insert(socket, Entry::Lines(Box::new(lines)));
         Ok(())
+    }
+
+    /// From now on at most so many lines of a stream leave in one write; at least 1.
+    pub fn set_burst(&mut self, stream: StreamKey, line_count_max: usize) {
+        if let Some((_, lines)) = lines_of(&self.streams, &mut self.sockets, stream) {
+            lines.line_count_max = line_count_max.max(1);
+        }
     }
 
     /// Queues a line, without its end; it leaves at the next [`Transport::flush`]. A stream that is gone takes it, too: its

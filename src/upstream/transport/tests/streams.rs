@@ -41,6 +41,33 @@ fn lines_of_one_turn_leave_as_one_write_and_in_order() {
 }
 
 #[test]
+fn no_more_lines_leave_in_one_write_than_may() {
+    let mut thread = Thread::new();
+    let child = adopted(&mut thread);
+    thread.transport.set_burst(KEY, 3);
+    thread.settle();
+    let submitted = thread.ring.stats().submitted;
+    for number in 0..10 {
+        thread
+            .transport
+            .write_line(KEY, number.to_string().as_bytes())
+            .unwrap();
+    }
+    thread.transport.shutdown_stream(&mut thread.ring, KEY);
+    thread.settle();
+    let writes = thread.ring.stats().submitted - submitted;
+    assert!(
+        (4..=5).contains(&writes),
+        "three and three and three and one: {writes}"
+    );
+    let expected: String = (0..10).map(|number| format!("{number}\n")).collect();
+    assert_eq!(text(&child.take()), expected, "and in order");
+    child.finish();
+    thread.settle();
+    thread.is_gone();
+}
+
+#[test]
 fn lines_come_whole_however_their_bytes_come() {
     let lines = ["{\"a\":1}", "[{},{}]", "x"];
     let bytes = b"{\"a\":1}\n\n\r\n[{},{}]\r\nx";
