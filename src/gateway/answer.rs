@@ -2,8 +2,8 @@
 
 use super::pending::{Pending, Purpose};
 use super::word::{Call, Done};
-use super::{Action, Gateway};
-use crate::mcp::{Era, Method, WriteId, code, reply};
+use super::{Action, Gateway, text};
+use crate::mcp::{Era, Method, code, reply};
 use crate::upstream::bridge::{self, ResultKind};
 use crate::upstream::envelope::Envelope;
 use crate::upstream::era::Spoken;
@@ -208,24 +208,22 @@ fn translated(
 ) -> Done {
     let era = call.revision.era();
     let crosses = is_modern != (era == Era::Modern);
-    let mut body = Vec::with_capacity(envelope.body().len() + 64);
     if let Some(error) = &envelope.error {
         let text = match crosses {
             true => bridge::error_to(era, call.method, error.text),
             false => error.text.into(),
         };
-        write_answer(&mut body, id, "error", &text);
         return Done {
             status: bridge::error_status(era, error.text),
             outcome: "error",
-            body,
+            body: text::response(id, Err(&text)),
         };
     }
     let Some(result) = &envelope.result else {
         return Done {
             status: 200,
             outcome: "error",
-            body,
+            body: Vec::new(),
         };
     };
     let mut text = match (crosses, era) {
@@ -239,13 +237,15 @@ fn translated(
         });
         text = renamed.into_owned().into();
     }
-    match (&envelope.id, crosses) {
+    let body = match (&envelope.id, crosses) {
         // Nothing else changes: the bytes that came.
         (Some(place), false) if matches!(text, std::borrow::Cow::Borrowed(_)) => {
+            let mut body = Vec::with_capacity(envelope.body().len() + 64);
             envelope.write(&mut body, &[(place, id.as_bytes())]);
+            body
         }
-        _ => write_answer(&mut body, id, "result", &text),
-    }
+        _ => text::response(id, Ok(&text)),
+    };
     let is_error = call.method == Method::CallTool && says_is_error(&text);
     Done {
         status: 200,
@@ -275,16 +275,6 @@ fn says_is_error(result: &[u8]) -> bool {
     // Only what is short is worth a second look for a log.
     const LOOKED_AT_MAX: usize = 4 << 10;
     result.len() <= LOOKED_AT_MAX && super::facts::member(result, "isError") == Some(b"true")
-}
-
-fn write_answer(out: &mut Vec<u8>, id: &IdText, member: &str, text: &[u8]) {
-    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    id.write_id(out);
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(member.as_bytes());
-    out.extend_from_slice(b"\":");
-    out.extend_from_slice(text);
-    out.push(b'}');
 }
 
 impl Pending {

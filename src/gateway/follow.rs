@@ -134,10 +134,8 @@ impl Gateway {
         }
     }
 
-    fn tell_followed(&mut self, link: u64, uri: &str, wanted: bool) {
-        let Some(slot) = self.begin_own(link, Purpose::Message) else {
-            return;
-        };
+    /// Tells a legacy upstream that a resource is followed, or no longer.
+    pub(super) fn tell_followed(&mut self, link: u64, uri: &str, wanted: bool) {
         let Some(found) = self.links.get_mut(link) else {
             return;
         };
@@ -147,15 +145,12 @@ impl Gateway {
             }
             false => found.session.unsubscribe(uri),
         }
-        let Ok(number) = found.multiplexer.number(slot, IdText::of_number(0), None) else {
-            return self.end(slot, None);
-        };
-        let mut message = Vec::new();
-        say::subscribe(&mut message, number, uri, wanted);
-        if let Some(pending) = self.pending.get_mut(slot) {
-            pending.number = Some(number);
+        let begun = self.begin_numbered(link, Purpose::Message, |out, number| {
+            say::subscribe(out, number, uri, wanted);
+        });
+        if let Some((slot, message)) = begun {
+            self.post(slot, link, message, Post::default());
         }
-        self.post(slot, link, message, Post::default());
     }
 
     /// A stream of a client follows a resource, or no longer.

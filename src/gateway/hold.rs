@@ -5,7 +5,7 @@
 
 use super::pending::{Hold, Pending, Purpose};
 use super::word::{Call, Done};
-use super::{Action, Gateway, millis};
+use super::{Action, Gateway, millis, text};
 use crate::limits::QUESTIONS_PER_CALL_MAX;
 use crate::mcp::{Era, code, reply};
 use crate::upstream::bridge::{self, Question};
@@ -105,12 +105,7 @@ impl Gateway {
             .collect();
         pending.due_ms = until_ms;
         let result = bridge::write_input_required(&questions, &state);
-        let mut body = Vec::with_capacity(result.len() + 64);
-        body.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-        body.extend_from_slice(pending.id.as_bytes());
-        body.extend_from_slice(br#","result":"#);
-        body.extend_from_slice(&result);
-        body.push(b'}');
+        let body = text::response(&pending.id, Ok(&result));
         self.callers.remove(&caller);
         self.release_place(slot, Some(true));
         let done = Done {

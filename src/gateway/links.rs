@@ -12,7 +12,7 @@ use crate::mcp::{LogLevel, Revision};
 use crate::upstream::bridge;
 use crate::upstream::envelope::Envelope;
 use crate::upstream::era::Spoken;
-use crate::upstream::multiplex::{IdText, MultiplexRules};
+use crate::upstream::multiplex::{CallNumber, IdText, MultiplexRules};
 use crate::upstream::say;
 use crate::upstream::session::UpstreamFacts;
 use crate::upstream::transport::{ExchangeKey, HeadFacts, Request, Verb};
@@ -110,30 +110,46 @@ impl Gateway {
         self.pending.insert(pending).ok()
     }
 
+    /// Begins a request of our own that is answered, and writes its message with its number. None: there are too many.
+    pub(super) fn begin_numbered(
+        &mut self,
+        link: u64,
+        purpose: Purpose,
+        write: impl FnOnce(&mut Vec<u8>, CallNumber),
+    ) -> Option<(u64, Vec<u8>)> {
+        let slot = self.begin_own(link, purpose)?;
+        let found = self.links.get_mut(link)?;
+        let number = found.multiplexer.number(slot, IdText::of_number(0), None);
+        let Ok(number) = number else {
+            self.end(slot, None);
+            return None;
+        };
+        if let Some(pending) = self.pending.get_mut(slot) {
+            pending.number = Some(number);
+        }
+        let mut message = Vec::new();
+        write(&mut message, number);
+        Some((slot, message))
+    }
+
     /// Sends `initialize`.
     pub(super) fn initialize(&mut self, link: u64) {
         if self.is_old(link) && !self.has_old_endpoint(link) {
             return self.open_old_stream(link);
         }
-        let Some(slot) = self.begin_own(link, Purpose::Initialize) else {
-            return self
-                .handshake_failed(link, &Failure::crowded("too many requests are in flight"));
-        };
-        let Some(found) = self.links.get_mut(link) else {
+        let Some(found) = self.links.get(link) else {
             return;
         };
-        self.routes[found.remote].numbers.handshakes += 1;
-        let Ok(number) = found.multiplexer.number(slot, IdText::of_number(0), None) else {
-            self.end(slot, None);
+        let remote = found.remote;
+        let capabilities = bridge::capabilities_text(found.capabilities, ASKED_FOR);
+        let begun = self.begin_numbered(link, Purpose::Initialize, |out, number| {
+            say::initialize(out, number, ASKED_FOR, &capabilities);
+        });
+        let Some((slot, message)) = begun else {
             return self
                 .handshake_failed(link, &Failure::crowded("too many requests are in flight"));
         };
-        let mut message = Vec::new();
-        let capabilities = bridge::capabilities_text(found.capabilities, ASKED_FOR);
-        say::initialize(&mut message, number, ASKED_FOR, &capabilities);
-        if let Some(pending) = self.pending.get_mut(slot) {
-            pending.number = Some(number);
-        }
+        self.routes[remote].numbers.handshakes += 1;
         self.post(slot, link, message, Post::default());
     }
 
@@ -147,7 +163,7 @@ impl Gateway {
         else {
             return;
         };
-        let pending_remote = pending.remote;
+        let remote = pending.remote;
         let now_ms = self.now_ms;
         let facts = match (&envelope.result, &envelope.error) {
             (Some(result), _) => {
@@ -179,7 +195,6 @@ impl Gateway {
             Err(why) => {
                 if envelope.error.is_some() {
                     // So does a server of the other era answer.
-                    let remote = pending_remote;
                     self.doubt_era(remote);
                 }
                 self.end(slot, Some(true));
@@ -232,41 +247,20 @@ impl Gateway {
         };
         let uris: Vec<String> = found.session.to_repeat().1.map(str::to_owned).collect();
         for uri in uris {
-            let Some(slot) = self.begin_own(link, Purpose::Message) else {
-                return;
-            };
-            let Some(found) = self.links.get_mut(link) else {
-                return;
-            };
-            let Ok(number) = found.multiplexer.number(slot, IdText::of_number(0), None) else {
-                return self.end(slot, None);
-            };
-            let mut message = Vec::new();
-            say::subscribe(&mut message, number, &uri, true);
-            if let Some(pending) = self.pending.get_mut(slot) {
-                pending.number = Some(number);
-            }
-            self.post(slot, link, message, Post::default());
+            self.tell_followed(link, &uri, true);
         }
     }
 
     /// Has the upstream send log messages of another level.
     pub(super) fn set_level(&mut self, link: u64, level: LogLevel) {
-        let Some(slot) = self.begin_own(link, Purpose::SetLevel) else {
+        let begun = self.begin_numbered(link, Purpose::SetLevel, |out, number| {
+            say::set_level(out, number, level.as_str());
+        });
+        let Some((slot, message)) = begun else {
             return self.prepared(link);
         };
-        let Some(found) = self.links.get_mut(link) else {
-            return;
-        };
-        found.is_preparing = true;
-        let Ok(number) = found.multiplexer.number(slot, IdText::of_number(0), None) else {
-            self.end(slot, None);
-            return self.prepared(link);
-        };
-        let mut message = Vec::new();
-        say::set_level(&mut message, number, level.as_str());
-        if let Some(pending) = self.pending.get_mut(slot) {
-            pending.number = Some(number);
+        if let Some(found) = self.links.get_mut(link) {
+            found.is_preparing = true;
         }
         self.post(slot, link, message, Post::default());
     }

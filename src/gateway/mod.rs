@@ -40,6 +40,7 @@ mod receive;
 mod route;
 mod send;
 mod sweep;
+pub mod text;
 mod told;
 mod word;
 

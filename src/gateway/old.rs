@@ -10,7 +10,6 @@ use super::send::Post;
 use super::{Action, Gateway};
 use crate::policy::{Failed, Reached};
 use crate::upstream::era::Spoken;
-use crate::upstream::multiplex::IdText;
 use crate::upstream::say;
 use crate::upstream::transport::ExchangeKey;
 
@@ -218,26 +217,12 @@ impl Gateway {
             }
             return;
         }
-        let Some(slot) = self.begin_own(link, Purpose::Listen) else {
+        let begun = self.begin_numbered(link, Purpose::Listen, |out, number| {
+            say::listen(out, number, feeds, &uris, super::era::NO_CAPABILITIES);
+        });
+        let Some((slot, message)) = begun else {
             return;
         };
-        let Some(found) = self.links.get_mut(link) else {
-            return;
-        };
-        let Ok(number) = found.multiplexer.number(slot, IdText::of_number(0), None) else {
-            return self.end(slot, None);
-        };
-        let mut message = Vec::new();
-        say::listen(
-            &mut message,
-            number,
-            feeds,
-            &uris,
-            super::era::NO_CAPABILITIES,
-        );
-        if let Some(pending) = self.pending.get_mut(slot) {
-            pending.number = Some(number);
-        }
         let post = Post {
             mirrored: Some(("subscriptions/listen", None)),
             parameters: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::link::Scope;
 use super::pending::{Ask, AskFrom, Collecting};
-use super::{Action, AskClient, Gateway};
+use super::{Action, AskClient, Gateway, text};
 use crate::limits::QUESTIONS_PER_CALL_MAX;
 use crate::mcp::{Era, code};
 use crate::upstream::bridge::{self, InputRequired};
@@ -168,18 +168,7 @@ impl Gateway {
         let Some(id) = found.multiplexer.take_ask(number) else {
             return;
         };
-        let (member, text) = match answer {
-            Ok(result) => (&b"result"[..], result),
-            Err(error) => (&b"error"[..], error),
-        };
-        let mut message = Vec::with_capacity(text.len() + 64);
-        message.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-        message.extend_from_slice(id.as_bytes());
-        message.extend_from_slice(b",\"");
-        message.extend_from_slice(member);
-        message.extend_from_slice(b"\":");
-        message.extend_from_slice(text);
-        message.push(b'}');
+        let message = text::response(&id, answer);
         self.send_message(link, message);
     }
 

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::link::{Scope, Way};
 use super::pending::{Pending, Purpose};
 use super::word::Call;
-use super::{Action, Gateway};
+use super::{Action, Gateway, text};
 use crate::mcp::{ClientCapabilities, Era, Method, Revision, SessionId};
 use crate::upstream::bridge::{self, Who};
 use crate::upstream::envelope::Envelope;
@@ -131,10 +131,8 @@ impl Gateway {
         };
         let current = found.session.current();
         pending.session_number = current.map(|(number, _, _)| number);
-        let revision = match self.routes[found.remote].remote.is_stdio() {
-            _ if matches!(found.way, Way::Exchanges) && found.scope == Scope::Shared => {
-                Some(Revision::MODERN)
-            }
+        let revision = match (&found.way, found.scope) {
+            (Way::Exchanges, Scope::Shared) => Some(Revision::MODERN),
             _ => current.map(|(_, _, facts)| facts.revision),
         };
         let endpoint = match &found.way {
@@ -310,17 +308,11 @@ fn in_its_era<'c>(call: &'c Call, pending: &Pending, spoken: Spoken) -> Cow<'c, 
     };
     match params {
         None => Cow::Borrowed(&call.message),
-        Some(params) => {
-            let mut message = Vec::with_capacity(params.len() + 96);
-            message.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-            message.extend_from_slice(pending.id.as_bytes());
-            message.extend_from_slice(br#","method":"#);
-            write_str(&mut message, call.method.name());
-            message.extend_from_slice(br#","params":"#);
-            message.extend_from_slice(&params);
-            message.push(b'}');
-            Cow::Owned(message)
-        }
+        Some(params) => Cow::Owned(text::request(
+            &pending.id,
+            call.method.name(),
+            Some(&params),
+        )),
     }
 }
 

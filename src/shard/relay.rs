@@ -4,18 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::component::{Outbox, Outgoing, RemoteQuestion};
-use crate::gateway::{Action, AskClient, AskKey, CallerKey, Done, Gateway, GatewayOptions, Word};
-use crate::mcp::{List, Principal, SessionId, StreamId, reply};
+use crate::gateway::{
+    Action, AskClient, AskKey, CallerKey, Done, Gateway, GatewayOptions, Word, text,
+};
+use crate::mcp::{List, Principal, SessionId, reply};
 use crate::mem::BufferPool;
 use crate::ring::{Completion, Ring, SocketKey};
 use crate::upstream::http::ClientLimits;
 use crate::upstream::transport::{Transport, TransportOptions};
 use crate::wire::chunked::ChunkLimits;
 use crate::wire::http1::HeadLimits;
-use crate::wire::json::write_str;
 
-use super::channel::{Word as CarrierWord, carrier_shard};
-use super::{Message, Shared};
+use super::Shared;
 
 /// How long what is left to be said to upstreams may take at the end.
 const FAREWELL_MS: u64 = 500;
@@ -250,15 +250,7 @@ impl Relay {
                 return self.gateway.answered(ask.number, Err(full.to_vec()));
             }
         };
-        let mut message = br#"{"jsonrpc":"2.0","id":"#.to_vec();
-        crate::wire::json::write_u64(&mut message, open.id());
-        message.extend_from_slice(br#","method":"#);
-        write_str(&mut message, &ask.method);
-        if let Some(params) = &ask.params {
-            message.extend_from_slice(br#","params":"#);
-            message.extend_from_slice(params);
-        }
-        message.push(b'}');
+        let message = text::request(&open.id(), &ask.method, ask.params.as_deref());
         ask.outbox.push(Outgoing::Message(message));
         let outbox = ask.outbox;
         self.questions.insert(ask.number, Question { open, outbox });
@@ -282,19 +274,7 @@ impl Relay {
         let Some(events) = shared.sessions.events_if_any(session, principal) else {
             return;
         };
-        let Ok(appended) = events.append(StreamId::SESSION, message, shared.now_ms()) else {
-            return;
-        };
-        let word = match appended.kept {
-            true => CarrierWord::Look,
-            false => CarrierWord::Take(appended.id, message.into()),
-        };
-        let port = carrier_shard(appended.owner).and_then(|shard| shared.ports.get(shard));
-        if let Some(port) = port {
-            // Where there is no room the carrier's sweep finds out a moment later.
-            let owner = appended.owner;
-            let _ = port.send(Message::Carrier { owner, word });
-        }
+        shared.tell(&events, message);
     }
 
     fn note_numbers(&mut self, now_ms: u64) {

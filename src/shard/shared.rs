@@ -19,7 +19,7 @@ use crate::component::Runtime;
 use crate::gateway::{ControlLink, Numbers};
 use crate::limits::Limits;
 use crate::mcp::request_state::StateKey;
-use crate::mcp::{HostRules, List, SessionId, Sessions, StreamId};
+use crate::mcp::{HostRules, List, SessionEvents, SessionId, Sessions, StreamId};
 use crate::metrics::ShardMetrics;
 use crate::upstream::remote::Remote;
 use crate::upstream::transport::TransportStats;
@@ -436,6 +436,23 @@ impl Shared {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Tells a session something that belongs to none of its requests.
+    pub(super) fn tell(&self, events: &SessionEvents, message: &[u8]) {
+        let Ok(appended) = events.append(StreamId::SESSION, message, self.now_ms()) else {
+            return;
+        };
+        let word = match appended.kept {
+            true => Word::Look,
+            false => Word::Take(appended.id, message.into()),
+        };
+        let port = carrier_shard(appended.owner).and_then(|shard| self.ports.get(shard));
+        if let Some(port) = port {
+            // Where there is no room the carrier's sweep finds out a moment later.
+            let owner = appended.owner;
+            let _ = port.send(Message::Carrier { owner, word });
+        }
+    }
+
     /// Has every shard look.
     pub(super) fn wake(&self) {
         for port in &self.ports {
@@ -474,19 +491,7 @@ impl Watcher for TaskWatcher {
         }
         let mut message = Vec::new();
         wire::status_changed(&mut message, record);
-        let Ok(appended) = events.append(StreamId::SESSION, &message, shared.now_ms()) else {
-            return;
-        };
-        let word = match appended.kept {
-            true => Word::Look,
-            false => Word::Take(appended.id, message.into()),
-        };
-        let port = carrier_shard(appended.owner).and_then(|shard| shared.ports.get(shard));
-        if let Some(port) = port {
-            // Where there is no room the carrier's sweep finds out a moment later.
-            let owner = appended.owner;
-            let _ = port.send(Message::Carrier { owner, word });
-        }
+        shared.tell(&events, &message);
     }
 
     fn ring(&self) {

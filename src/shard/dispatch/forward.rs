@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::gateway::{Call, CallerKey, Gateway, Patience, Word, home_of_state};
+use crate::gateway::{Call, CallerKey, Gateway, Patience, Word, home_of_state, text};
 use crate::mcp::{Invocation, Operation, Reason};
 use crate::shard::{Shared, Upstreams};
 use crate::upstream::remote::Remote;
 use crate::upstream::settings::Sharing;
-use crate::wire::json::{Str, write_str};
+use crate::wire::json::Str;
 
 use super::calls::{Away, Origin, Stop};
 use super::dispatcher::{Asker, Conversation, Dispatcher, Made};
@@ -117,6 +117,7 @@ impl<P> Dispatcher<P> {
         self.desk().leave(ticket, away)?;
         let method = invocation.method();
         let is_renamed = !forward.name.eq_str(&forward.theirs);
+        let params = invocation.params.unwrap_or(b"{}");
         let call = Call {
             caller,
             principal: asker.principal,
@@ -124,7 +125,8 @@ impl<P> Dispatcher<P> {
             session: invocation.session,
             remote: forward.remote,
             method,
-            message: message(invocation),
+            // With everything that its client put into it.
+            message: text::request(&invocation.id, method.name(), Some(params)),
             target: forward.theirs,
             is_renamed,
             mirrored: forward.mirrored,
@@ -213,20 +215,6 @@ impl<P> Dispatcher<P> {
         let forward = Forward::new(remote, theirs, name);
         Ok(self.forward(invocation, asker, origin, forward, conversation))
     }
-}
-
-/// The request as one message, with everything that its client put into it.
-fn message(invocation: &Invocation<'_>) -> Vec<u8> {
-    let params = invocation.params.unwrap_or(b"{}");
-    let mut message = Vec::with_capacity(params.len() + 128);
-    message.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    invocation.id.write(&mut message);
-    message.extend_from_slice(br#","method":"#);
-    write_str(&mut message, invocation.method().name());
-    message.extend_from_slice(br#","params":"#);
-    message.extend_from_slice(params);
-    message.push(b'}');
-    message
 }
 
 /// The task that a request is about.
