@@ -22,6 +22,10 @@ pub mod error;
 #[allow(unsafe_code)]
 pub mod mem;
 
+pub mod audit;
+
+pub mod secret;
+
 #[allow(unsafe_code)]
 pub mod ring;
 

@@ -10,11 +10,14 @@
 pub mod balance;
 pub mod breaker;
 pub mod health;
+pub mod identity;
 pub mod outlier;
+pub mod permission;
 pub mod retry;
 
 pub use balance::{Balancer, Candidate, Latency, Strategy};
 pub use breaker::{Breaker, BreakerRules, Permit, Ticket};
 pub use health::{Health, HealthRules};
+pub use identity::{Identity, Proof};
 pub use outlier::{OutlierRules, Outliers};
 pub use retry::{Budget, BudgetRules, Failed, Reached, may_repeat};
