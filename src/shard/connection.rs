@@ -3,6 +3,8 @@
 //! A connection is data; [`super::Shard`] moves it through its phases. One request is served at a time: pipelined ones wait in
 //! the inbox, and their answers leave together in one write when they are ready together.
 
+use std::net::IpAddr;
+
 use crate::mem::PoolBuffer;
 use crate::wire::chunked::ChunkDecoder;
 use crate::wire::http1::HeadScan;
@@ -46,6 +48,8 @@ pub(super) struct Left {
 /// One connection.
 pub(super) struct Connection {
     pub(super) phase: Phase,
+    /// Where it comes from; asked for once, since it is a system call.
+    pub(super) address: Option<IpAddr>,
     pub(super) inbox: Inbox,
     pub(super) scan: HeadScan,
     /// Unread bytes it takes to have the whole request; 0 while that is not known.
@@ -73,9 +77,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(deadline_ms: u64) -> Self {
+    pub(super) fn new(address: Option<IpAddr>, deadline_ms: u64) -> Self {
         Self {
             phase: Phase::Idle,
+            address,
             inbox: Inbox::default(),
             scan: HeadScan::default(),
             awaiting_bytes: 0,

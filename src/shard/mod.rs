@@ -25,6 +25,7 @@ mod dispatch;
 mod endpoint;
 mod exchange;
 mod inbox;
+mod known;
 mod listen;
 mod receive;
 mod refusals;
@@ -248,7 +249,9 @@ impl<R: Ring> Shard<R> {
         if index >= self.connections.len() {
             self.connections.resize_with(index + 1, || None);
         }
-        self.connections[index] = Some((socket, Box::new(Connection::new(deadline_ms))));
+        let address = self.ring.peer(socket).map(|peer| peer.ip().to_canonical());
+        let connection = Connection::new(address, deadline_ms);
+        self.connections[index] = Some((socket, Box::new(connection)));
         self.open_count += 1;
         self.service.metrics.add(Counter::ConnectionsAccepted, 1);
         // The gate counts refused connections too, until they are closed: `closed` leaves it once for each.

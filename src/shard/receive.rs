@@ -215,9 +215,11 @@ impl<R: Ring> Shard<R> {
         let Ok(Parsed::Head(head)) = http1::parse_head(inbox.unread(), &limits) else {
             return false;
         };
+        let address = self.connection(socket).and_then(|c| c.address);
         let early = self.service.early(&head);
         let arrival = Arrival {
             socket,
+            address,
             started: self.service.clock(),
             head_ns: 0,
             now_ms,
@@ -341,9 +343,10 @@ impl<R: Ring> Shard<R> {
         started: u64,
         now_ms: u64,
     ) -> Step {
-        let arrived = self
-            .connection(socket)
-            .and_then(Connection::begin_next_request);
+        let (address, arrived) = match self.connection(socket) {
+            Some(connection) => (connection.address, connection.begin_next_request()),
+            None => (None, None),
+        };
         let arrived = arrived.unwrap_or(started);
         let read_ns = self.service.nanos_between(arrived, started);
         self.service.metrics.record(Timed::Read, read_ns);
@@ -359,6 +362,7 @@ impl<R: Ring> Shard<R> {
         };
         let arrival = Arrival {
             socket,
+            address,
             started: arrived,
             head_ns: self.service.since(started),
             now_ms,

@@ -209,7 +209,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn on_task<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         out: &mut Vec<u8>,
     ) -> Result<Made<'b>, Reason<'b>> {
@@ -284,7 +284,7 @@ impl<P> Dispatcher<P> {
     fn wait_for_task<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         task_id: Str<'b>,
         entry: &Arc<Entry>,
@@ -387,7 +387,7 @@ pub(in super::super) fn shown(task_id: Str<'_>) -> Box<str> {
     (begin + "…").into()
 }
 
-fn find<'b>(tasks: &Tasks, id: Str<'b>, asker: Asker) -> Result<Arc<Entry>, Reason<'b>> {
+fn find<'b>(tasks: &Tasks, id: Str<'b>, asker: Asker<'_>) -> Result<Arc<Entry>, Reason<'b>> {
     tasks
         .table()
         .find(&id.to_cow(), asker.principal)

@@ -117,7 +117,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn work<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         work: Work<'b>,
         conversation: &mut dyn Conversation,
@@ -192,7 +192,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn reopen<'b>(
         &self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         retry: Option<Retry<'b>>,
     ) -> Result<(Option<Box<Binding>>, Recorded), Reason<'b>> {
         let depth_max = self.shared.limits.json_depth_max;
@@ -208,7 +208,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn subscribe<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         work: Work<'b>,
         conversation: &mut dyn Conversation,

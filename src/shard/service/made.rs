@@ -9,12 +9,15 @@ use crate::metrics::{Counter, Phase};
 
 use super::super::Shared;
 use super::super::dispatch::{Alone, Asker, Away, Conversation, Made, Origin, shown};
+use super::super::known::Caller;
 use super::super::listen::too_many;
 use super::{Place, Service};
 
 /// What a request comes with, beside itself.
 #[derive(Clone)]
-pub(super) struct Circumstances {
+pub(super) struct Circumstances<'c> {
+    /// Who asks.
+    pub(super) caller: &'c Caller,
     /// Where an answer goes that comes later.
     pub(super) place: Place,
     /// Whether the client can hear anything before the answer; if not, why.
@@ -54,17 +57,20 @@ impl Service {
     pub(super) fn dispatch<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        circumstances: Circumstances,
+        circumstances: Circumstances<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Made<'b>, Reason<'b>> {
-        let principal = self.principal();
+        let caller = circumstances.caller;
+        let principal = caller.principal();
         let asker = Asker {
+            caller,
             principal,
             hears: circumstances.hears,
             unix_ms: self.unix_offset_ms + self.now_ms,
         };
         let origin = Origin {
             place: circumstances.place,
+            principal,
             started: circumstances.started,
             request_bytes: circumstances.request_bytes,
         };
@@ -99,7 +105,7 @@ impl Service {
             let mut session = InSession {
                 shared: &self.shared,
                 id,
-                principal: self.principal(),
+                principal: away.principal,
             };
             session.unfollow(&away.target);
         }

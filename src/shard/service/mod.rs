@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::component::Finished;
 use crate::limits::BUFFER_CLASS_BYTES;
-use crate::mcp::{Principal, SessionId};
+use crate::mcp::SessionId;
 use crate::mem::{BufferPool, ByteBudget};
 use crate::metrics::{Counter, Gauge, Phase, ShardMetrics};
 use crate::ring::SocketKey;
@@ -32,6 +32,7 @@ use super::access::Answer;
 use super::channel::{Channel, Word};
 use super::dispatch::{Away, Dispatcher, Ending, write_ending};
 use super::exchange::Exchange;
+use super::known::Known;
 use super::stream::Stream;
 use super::{Message, Shared};
 
@@ -86,6 +87,8 @@ pub struct Service {
     pub(super) carriers: HashMap<u64, SocketKey>,
     /// Words to carriers of this shard that are still to be heard.
     pub(super) words: Vec<(u64, Word)>,
+    /// Where nobody is asked.
+    anonymous: Rc<Known>,
     /// Whether any tool wants arguments repeated in headers.
     has_param_headers: bool,
     clock: quanta::Clock,
@@ -117,6 +120,7 @@ impl Service {
             draining: false,
             carriers: HashMap::new(),
             words: Vec::new(),
+            anonymous: Known::anonymous(),
             has_param_headers: false,
             clock: quanta::Clock::new(),
             log: options.access_log,
@@ -199,11 +203,6 @@ impl Service {
             data_bytes_max: self.shared.limits.body_bytes_max,
             overhead_bytes_max: self.shared.limits.chunk_overhead_bytes_max,
         }
-    }
-
-    /// Everybody, until somebody authenticates.
-    pub(super) fn principal(&self) -> Principal {
-        Principal::ANONYMOUS
     }
 
     /// Writes the answer to a call that has ended elsewhere; the HTTP status that goes with it.

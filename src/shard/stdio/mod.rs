@@ -30,6 +30,7 @@ use super::dispatch::{
     Asker, Conversation, Dispatcher, Ending, Made, Origin, answer_question, refuse_questions,
     write_ending, write_wait, write_word,
 };
+use super::known::Caller;
 use super::listen::Listen;
 use batch::Line;
 use client::Client;
@@ -46,6 +47,8 @@ pub struct StdioServer<W> {
     waker: Waker,
     process: Process,
     client: Client,
+    /// Whoever started this process.
+    caller: Caller,
     metrics: ShardMetrics,
     catalog_generation: u64,
     changes_generation: u64,
@@ -74,6 +77,7 @@ impl<W: Write> StdioServer<W> {
             waker,
             process: Process::default(),
             client: Client::new(Arc::clone(&shared)),
+            caller: Caller::anonymous(),
             metrics: ShardMetrics::new(),
             catalog_generation: shared.snapshot.load().catalog.generation(),
             changes_generation: 0,
@@ -317,12 +321,14 @@ impl<W: Write> StdioServer<W> {
             self.client.begin(invocation.client_info());
         }
         let asker = Asker {
+            caller: &self.caller,
             principal: Principal::ANONYMOUS,
             hears: Ok(()),
             unix_ms: unix_ms(),
         };
         let origin = Origin {
             place: line.clone(),
+            principal: Principal::ANONYMOUS,
             started: 0,
             request_bytes: 0,
         };
