@@ -6,6 +6,7 @@
 
 mod child;
 mod component;
+mod manage;
 mod probe;
 mod serve;
 mod tool;
@@ -63,6 +64,8 @@ enum Command {
     /// Manage the directory of loaded components.
     #[command(subcommand, after_help = component::EXAMPLES)]
     Component(component::ComponentCommand),
+    /// Serve the management tools on standard input and output: they load components and grant permissions.
+    Manage(manage::ManageArgs),
     /// Say whether this host is fit, and what to change where it is not.
     Probe(probe::ProbeArgs),
     /// Watch over one child of margay's: for margay itself.
@@ -177,6 +180,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Stdio(args) => serve::stdio(&args),
         Command::Tool(command) => tool::run(&command),
         Command::Component(command) => component::run(&command),
+        Command::Manage(args) => manage::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::KeepChild(args) => child::keep(&args),
         Command::LaunchChild(args) => child::launch(&args),

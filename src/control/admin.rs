@@ -4,6 +4,7 @@
 //! It never shares a port with MCP, and nothing here is reachable through the data listeners.
 
 mod listener;
+mod tools;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::mcp::HostRules;
 use crate::metrics::{self, Extra};
 
 use self::listener::Bounded;
+use super::management::Endpoint;
 use super::plane::Plane;
 
 /// Connections served at one time; those beyond wait in the kernel's queue. Who asks here are a few programs.
@@ -40,6 +42,7 @@ pub struct Admin {
     plane: Arc<dyn Plane>,
     hosts: Arc<HostRules>,
     reload: Arc<Notify>,
+    management: Option<Endpoint>,
     starting: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
 }
@@ -55,8 +58,18 @@ impl Admin {
             plane,
             hosts: Arc::new(hosts),
             reload: Arc::default(),
+            management: None,
             starting: Arc::default(),
             draining: Arc::default(),
+        }
+    }
+
+    /// The same, with the management tools at `/mcp`.
+    #[must_use]
+    pub fn with_management(self, endpoint: Option<Endpoint>) -> Self {
+        Self {
+            management: endpoint,
+            ..self
         }
     }
 
@@ -85,7 +98,12 @@ impl Admin {
 
     /// The routes.
     pub fn router(self) -> Router {
-        Router::new()
+        let mut router = Router::new();
+        if self.management.is_some() {
+            let route = post(tools::call).delete(tools::end);
+            router = router.route("/mcp", route);
+        }
+        router
             .route("/metrics", get(metrics_page))
             .route("/healthz", get(health))
             .route("/readyz", get(readiness))

@@ -8,6 +8,8 @@ pub mod admin;
 pub mod components;
 pub mod config;
 mod directory;
+pub mod loading;
+pub mod management;
 pub mod plane;
 pub mod publisher;
 pub mod secret;

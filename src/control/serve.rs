@@ -25,8 +25,9 @@ use crate::task::{Folder, Purpose};
 
 use super::admin::Admin;
 use super::components::{ComponentSet, Prepared, prepare};
-use super::config::{Config, Io};
+use super::config::{Config, Io, ManagementTools};
 use super::directory::Directory;
+use super::management::{Desk, Endpoint};
 use super::plane::Plane;
 use super::publisher::Publisher;
 use super::secret::request_state_key;
@@ -175,7 +176,10 @@ fn start_admin(
     plane: &Arc<dyn Plane>,
     (listener, address): (TcpListener, SocketAddr),
 ) -> Result<Admin, Problem> {
-    let page = Admin::new(Arc::clone(plane), address, &config.allowed_hosts);
+    let management = (config.management_tools != ManagementTools::Off)
+        .then(|| Endpoint::new(Desk::new(config), &config.limits));
+    let page =
+        Admin::new(Arc::clone(plane), address, &config.allowed_hosts).with_management(management);
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| internal(&error))?;
     tokio::spawn(page.clone().serve(listener));
     tracing::info!(%address, "admin listener: /metrics, /healthz, /readyz");

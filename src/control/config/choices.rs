@@ -54,6 +54,19 @@ impl From<Instances> for InstanceMode {
     }
 }
 
+/// Where the tools are that load components and grant permissions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ManagementTools {
+    /// Nowhere: it is done by commands.
+    #[default]
+    Off,
+    /// At `/mcp` of the admin listener.
+    AdminListener,
+    /// There, and among all other tools.
+    All,
+}
+
 /// How much is logged to standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]

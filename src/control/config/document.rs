@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
-use super::choices::Instances;
+use super::choices::{Instances, ManagementTools};
 use super::limits_document::LimitsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
@@ -30,6 +30,7 @@ pub(super) struct Document {
     pub(super) state_dir: Option<PathBuf>,
     pub(super) request_state_key_file: Option<PathBuf>,
     pub(super) http_sse: Option<bool>,
+    pub(super) management_tools: Option<Spanned<ManagementTools>>,
     pub(super) allowed_hosts: Option<Vec<Spanned<String>>>,
     pub(super) allowed_origins: Option<Vec<Spanned<String>>>,
     pub(super) access_log: Option<PathBuf>,

@@ -7,6 +7,7 @@
 mod choices;
 mod document;
 mod limits_document;
+mod management;
 mod nearest;
 mod paths;
 mod refusal;
@@ -29,7 +30,9 @@ use crate::component::ComponentOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::upstream::settings::Upstream;
-pub use choices::{Instances, Io, LogFormat, LogLevel, Network, Overrides, Profile};
+pub use choices::{
+    Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
+};
 use document::Document;
 pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
@@ -67,6 +70,8 @@ pub struct Config {
     pub request_state_key_file: Option<PathBuf>,
     /// Whether the HTTP+SSE endpoints of 2024-11-05 are served too.
     pub http_sse: bool,
+    /// Where the tools are that load components and grant permissions.
+    pub management_tools: ManagementTools,
     /// Names under which the server may be called, beside loopback and the listen address.
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may call the server, beside its own names.
@@ -91,17 +96,26 @@ impl Config {
     /// Errors: one line with the file, the line in it, the key, the value, the rule and the remedy.
     pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, Problem> {
         let Some(path) = file else {
-            return Self::parse("", Path::new("margay.yaml"), overrides);
+            return Self::read("", Path::new("margay.yaml"), false, overrides);
         };
         let text = read(path).map_err(|error| refusal::unreadable(path, &error))?;
         if text.len() > FILE_BYTES_MAX {
             return Err(refusal::too_large(path));
         }
-        Self::parse(&text, path, overrides)
+        Self::read(&text, path, true, overrides)
     }
 
     /// The same from a text; `path` is for messages, and relative paths in the text start at its folder.
     pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Self, Problem> {
+        Self::read(text, path, false, overrides)
+    }
+
+    fn read(
+        text: &str,
+        path: &Path,
+        is_a_file: bool,
+        overrides: &Overrides,
+    ) -> Result<Self, Problem> {
         let options = serde_saphyr::options! {
             with_snippet: false,
             reject_unsupported_tags: true,
@@ -109,8 +123,14 @@ impl Config {
         };
         let document: Document = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| refusal::invalid(path, &error))?;
-        let file = Parsed { path, document };
-        file.config(overrides)
+        let file = Parsed {
+            path,
+            is_a_file,
+            document,
+        };
+        let mut config = file.config(overrides)?;
+        file.add_management(&mut config)?;
+        Ok(config)
     }
 
     /// Whether the listener can be reached from another machine.
@@ -131,6 +151,8 @@ fn read(path: &Path) -> io::Result<String> {
 /// A parsed file on its way to a [`Config`].
 struct Parsed<'p> {
     path: &'p Path,
+    /// Whether the path is where the document was read from.
+    is_a_file: bool,
     document: Document,
 }
 
@@ -184,6 +206,7 @@ impl Parsed<'_> {
                 .as_ref()
                 .map(|path| self.relative(path)),
             http_sse: overrides.http_sse || document.http_sse.unwrap_or(false),
+            management_tools: ManagementTools::Off,
             allowed_hosts: names(&overrides.allowed_hosts, document.allowed_hosts.as_deref()),
             allowed_origins: names(
                 &overrides.allowed_origins,
