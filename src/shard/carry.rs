@@ -199,6 +199,11 @@ impl<R: Ring> Shard<R> {
         let Some(stream) = &mut connection.stream else {
             return;
         };
+        // Its client comes back with a proof that is good, or not at all.
+        if stream.until_ms.is_some_and(|until_ms| now_ms >= until_ms) {
+            self.finish_stream(socket, now_ms);
+            return;
+        }
         // A drain leaves it open for the answers of calls, wherever these run.
         if draining && calls == 0 && stream.is_plain() {
             self.finish_stream(socket, now_ms);

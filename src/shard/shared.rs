@@ -4,6 +4,7 @@
 // The queue of words has its bound in the calls that they are about.
 #![allow(clippy::disallowed_types)]
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -18,8 +19,9 @@ use crate::catalog::Catalog;
 use crate::component::Runtime;
 use crate::gateway::{ControlLink, Numbers};
 use crate::limits::Limits;
+use crate::mcp::neutralise;
 use crate::mcp::request_state::StateKey;
-use crate::mcp::{HostRules, List, SessionEvents, SessionId, Sessions, StreamId};
+use crate::mcp::{HostRules, List, Method, SessionEvents, SessionId, Sessions, StreamId};
 use crate::metrics::ShardMetrics;
 use crate::upstream::remote::Remote;
 use crate::upstream::transport::TransportStats;
@@ -285,6 +287,8 @@ pub struct Shared {
     pub ports: Vec<Port>,
     /// Whether the endpoints of HTTP+SSE (2024-11-05) are served too.
     pub http_sse: bool,
+    /// Whether what tools answer is made harmless for terminals and readers.
+    pub neutralises: bool,
     /// The calls of sessions that have left their shard.
     pub(super) away: CallIndex,
     draining: AtomicBool,
@@ -320,6 +324,7 @@ impl Shared {
             upstreams: None,
             ports: (0..shard_count).map(|_| Port::default()).collect(),
             http_sse: false,
+            neutralises: true,
             state_key: StateKey::new(random_key()),
             epoch: Instant::now(),
             limits,
@@ -341,12 +346,33 @@ impl Shared {
         Self { http_sse, ..self }
     }
 
+    /// The same, with the answers of tools made harmless or as they are.
+    #[must_use]
+    pub fn with_neutralising(self, neutralises: bool) -> Self {
+        Self {
+            neutralises,
+            ..self
+        }
+    }
+
     /// The same, with these upstreams.
     #[must_use]
     pub fn with_upstreams(self, upstreams: Upstreams) -> Self {
         Self {
             upstreams: Some(upstreams),
             ..self
+        }
+    }
+
+    /// An answer as its client gets it: what tools say cannot drive a terminal or hide words.
+    pub(super) fn neutral<'b>(&self, method: Method, body: &'b [u8]) -> Cow<'b, [u8]> {
+        let is_a_tools = matches!(
+            method,
+            Method::CallTool | Method::TaskResult | Method::GetTask
+        );
+        match self.neutralises && is_a_tools {
+            true => neutralise(body),
+            false => Cow::Borrowed(body),
         }
     }
 

@@ -74,6 +74,7 @@ impl Service {
             started: circumstances.started,
             request_bytes: circumstances.request_bytes,
         };
+        let start = out.len();
         let metrics = &mut self.metrics;
         let made = match invocation.session {
             None => self
@@ -92,11 +93,22 @@ impl Service {
         match &made {
             Ok(Made::Body {
                 call: Some(report), ..
-            }) => self.count_call(invocation.method(), report),
+            }) => {
+                self.count_call(invocation.method(), report);
+                self.neutralise_from(invocation.method(), start, out);
+            }
             Err(Reason::UnknownTool { .. }) => self.metrics.add(Counter::CallUnknownTool, 1),
             _ => {}
         }
         made
+    }
+
+    /// Makes an answer harmless that stands in `out` from `start` on.
+    fn neutralise_from(&self, method: Method, start: usize, out: &mut Vec<u8>) {
+        if let Cow::Owned(harmless) = self.shared.neutral(method, &out[start..]) {
+            out.truncate(start);
+            out.extend_from_slice(&harmless);
+        }
     }
 
     /// A subscription that its component refused after a while is none.

@@ -185,8 +185,16 @@ impl Service {
             source,
             principal: request.principal(),
             written_ms: request.arrival.now_ms,
+            until_ms: self.expiry_ms(request),
             has_place: true,
         }))
+    }
+
+    /// When the caller's proof expires, on the shard's clock.
+    fn expiry_ms(&self, request: &Request<'_, '_>) -> Option<u64> {
+        let expires_unix_s = request.caller.known.identity.expires_unix_s?;
+        let unix_ms = expires_unix_s.saturating_mul(1_000);
+        Some(unix_ms.saturating_sub(self.unix_offset_ms))
     }
 
     /// Ends a session, on this shard and on all others.
