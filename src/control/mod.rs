@@ -10,6 +10,7 @@ pub mod config;
 mod directory;
 pub mod loading;
 pub mod management;
+pub mod pins;
 pub mod plane;
 pub mod publisher;
 pub mod secret;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::audit::Audit;
 use crate::component::Runtime;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
@@ -74,13 +75,15 @@ pub fn run(
         mut set,
         watch,
     } = prepare(config)?;
+    set.pin(config, Audit::off())?;
     let hosts = host_rules(config, address)?;
     // There are at most 1,024 shards.
     let homes = 0..u16::try_from(config.shards).unwrap_or(u16::MAX);
     let limits = config.limits.clone();
     let shared = share(limits, &mut set, &hosts, runtime, upstreams.as_ref(), homes)
         .with_state_key(state_key)
-        .with_http_sse(config.http_sse);
+        .with_http_sse(config.http_sse)
+        .with_neutralising(config.sanitize.outputs);
     let shared = Arc::new(shared);
     shared
         .start_tasks(folder, tasks)

@@ -378,6 +378,11 @@ impl Plane for Shards {
     }
 
     fn tick(&self) {
+        if self.publisher.sees_approvals() {
+            let publisher = Arc::clone(&self.publisher);
+            // It may have to wait for a component that is being compiled.
+            tokio::task::spawn_blocking(move || publisher.renew());
+        }
         self.shared
             .sessions
             .sweep(self.shared.now_ms(), SWEEP_BUDGET);

@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 
 use super::choices::{Instances, ManagementTools};
 use super::limits_document::LimitsDocument;
+use super::pinning::{PinningDocument, SanitizeDocument};
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
@@ -30,6 +31,10 @@ pub(super) struct Document {
     pub(super) state_dir: Option<PathBuf>,
     pub(super) request_state_key_file: Option<PathBuf>,
     pub(super) http_sse: Option<bool>,
+    #[serde(default)]
+    pub(super) pinning: PinningDocument,
+    #[serde(default)]
+    pub(super) sanitize: SanitizeDocument,
     pub(super) management_tools: Option<Spanned<ManagementTools>>,
     pub(super) allowed_hosts: Option<Vec<Spanned<String>>>,
     pub(super) allowed_origins: Option<Vec<Spanned<String>>>,

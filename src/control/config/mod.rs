@@ -10,6 +10,7 @@ mod limits_document;
 mod management;
 mod nearest;
 mod paths;
+mod pinning;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use serde_saphyr::Spanned;
 
 use crate::component::ComponentOptions;
+use crate::control::pins::PinOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::upstream::settings::Upstream;
@@ -36,6 +38,7 @@ pub use choices::{
 use document::Document;
 pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
+pub use pinning::Sanitize;
 pub(crate) use values::show_size;
 
 /// Bytes of a configuration file. All keys with their comments are a hundredth of it.
@@ -70,6 +73,10 @@ pub struct Config {
     pub request_state_key_file: Option<PathBuf>,
     /// Whether the HTTP+SSE endpoints of 2024-11-05 are served too.
     pub http_sse: bool,
+    /// How tools are pinned.
+    pub pinning: PinOptions,
+    /// Where texts are made harmless for terminals and readers.
+    pub sanitize: Sanitize,
     /// Where the tools are that load components and grant permissions.
     pub management_tools: ManagementTools,
     /// Names under which the server may be called, beside loopback and the listen address.
@@ -182,8 +189,11 @@ impl Parsed<'_> {
             document.admin.as_ref(),
             "127.0.0.1:9091",
         );
+        let listen = self.address("listen", listen)?;
         Ok(Config {
-            listen: self.address("listen", listen)?,
+            listen,
+            pinning: self.pinning(self.state_dir(overrides), !listen.ip().is_loopback()),
+            sanitize: self.sanitize(),
             admin: if admin.0 == "off" {
                 None
             } else {
