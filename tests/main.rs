@@ -25,6 +25,7 @@ mod questions;
 mod regressions;
 mod resumption;
 mod scale;
+mod security;
 mod stdio;
 mod streams;
 mod tasks;

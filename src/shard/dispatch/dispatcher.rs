@@ -263,13 +263,12 @@ impl<P> Dispatcher<P> {
                 } = task;
                 let arguments = arguments.unwrap_or(b"{}");
                 let client_info = client_info(invocation, conversation);
-                let principal = asker.principal;
                 let call = TaskCall::new(
                     component,
                     name,
                     arguments,
                     invocation,
-                    principal,
+                    asker.caller,
                     client_info,
                 );
                 let (_, recorded) = self.reopen(invocation, asker, retry)?;

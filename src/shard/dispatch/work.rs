@@ -133,18 +133,23 @@ impl<P> Dispatcher<P> {
         let client_info = client_info(invocation, conversation);
         let task = work.deferred.map(|arguments| {
             let (name, client_info) = (work.target, client_info.clone());
-            let principal = asker.principal;
             let component = &work.component;
             TaskCall::new(
                 component,
                 name,
                 arguments,
                 invocation,
-                principal,
+                asker.caller,
                 client_info,
             )
         });
-        let mut caller = caller(invocation, client_info, hearing, recorded);
+        let mut caller = caller(
+            invocation,
+            asker.caller.known.name.clone(),
+            client_info,
+            hearing,
+            recorded,
+        );
         caller.may_become_task = task.is_some();
         let outbox = caller.outbox.clone();
         let mut members = Vec::new();
