@@ -80,7 +80,14 @@ fn rewrite(json: &[u8], first: usize) -> Cow<'_, [u8]> {
 fn piece(rest: &[u8]) -> Piece {
     match rest {
         [b'\\', b'u', ..] => escape(rest),
-        [b'\\', _, ..] => Piece::kept(2),
+        [b'\\', letter, ..] => Piece {
+            bytes: 2,
+            instead: match letter {
+                b'b' => instead(0x08),
+                b'f' => instead(0x0c),
+                _ => None,
+            },
+        },
         _ => {
             let length = match rest.first() {
                 Some(0xf0..) => 4,
@@ -204,6 +211,7 @@ mod tests {
     #[test]
     fn an_escape_of_a_terminal_is_shown_and_does_nothing() {
         assert_eq!(shown(r#""\u001b[31mred\u001B[0m""#), "\"␛[31mred␛[0m\"");
+        assert_eq!(shown(r#""a\b\fz""#), "\"a␈␌z\"");
         assert_eq!(shown(r#""\u0000\u0007\u007f\u009b""#), "\"␀␇␡\u{fffd}\"");
         assert_eq!(shown("\"a\u{9b}2J\u{7f}\""), "\"a\u{fffd}2J␡\"");
     }
