@@ -4,6 +4,8 @@
 //! never ignored. Values carry units. What comes out is complete: every default is filled in and every relation is checked.
 #![forbid(unsafe_code)]
 
+mod auth;
+mod auth_document;
 mod choices;
 mod document;
 mod limits_document;
@@ -28,10 +30,13 @@ use std::time::Duration;
 use serde_saphyr::Spanned;
 
 use crate::component::ComponentOptions;
+use crate::control::auth::AuthOptions;
 use crate::control::pins::PinOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
+use crate::policy::auth::Resource;
 use crate::upstream::settings::Upstream;
+pub(crate) use auth::{parse_date, parse_keys, show_date};
 pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
 };
@@ -83,6 +88,12 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may call the server, beside its own names.
     pub allowed_origins: Vec<String>,
+    /// Who may call the data listener.
+    pub auth: AuthOptions,
+    /// Who may call the admin listener.
+    pub admin_auth: AuthOptions,
+    /// What authorization servers know this server by.
+    pub resource: Option<Resource>,
     /// JSON Lines, one for each request; `None` writes none.
     pub access_log: Option<PathBuf>,
     /// How much is logged.
@@ -190,15 +201,19 @@ impl Parsed<'_> {
             "127.0.0.1:9091",
         );
         let listen = self.address("listen", listen)?;
+        let admin = match admin.0 {
+            "off" => None,
+            _ => Some(self.address("admin", admin)?),
+        };
+        let resource = self.resource()?;
         Ok(Config {
+            auth: self.auth(listen, resource.as_ref())?,
+            admin_auth: self.admin_auth(admin)?,
+            resource,
             listen,
             pinning: self.pinning(self.state_dir(overrides), !listen.ip().is_loopback()),
             sanitize: self.sanitize(),
-            admin: if admin.0 == "off" {
-                None
-            } else {
-                Some(self.address("admin", admin)?)
-            },
+            admin,
             shards: self.shards(overrides, cores)?,
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,
