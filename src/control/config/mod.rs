@@ -44,7 +44,7 @@ use document::Document;
 pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
 pub use pinning::Sanitize;
-pub(crate) use values::show_size;
+pub(crate) use values::{parse_span, show_size};
 
 /// Bytes of a configuration file. All keys with their comments are a hundredth of it.
 const FILE_BYTES_MAX: usize = 1 << 20;
