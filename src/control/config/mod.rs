@@ -13,6 +13,7 @@ mod paths;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upstreams;
 mod upstreams_document;
 mod values;
@@ -36,6 +37,7 @@ pub use choices::{
 use document::Document;
 pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
+pub use tls::{ClientCertificates, Tls, TlsVersion};
 pub(crate) use values::show_size;
 
 /// Bytes of a configuration file. All keys with their comments are a hundredth of it.
@@ -48,6 +50,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where metrics and health are served; `None` when switched off.
     pub admin: Option<SocketAddr>,
+    /// TLS of where MCP is served; none: plain HTTP.
+    pub tls: Option<Tls>,
+    /// TLS of the admin listener.
+    pub admin_tls: Option<Tls>,
     /// Shards, at least one.
     pub shards: usize,
     /// How sockets are driven.
@@ -189,6 +195,8 @@ impl Parsed<'_> {
             } else {
                 Some(self.address("admin", admin)?)
             },
+            tls: self.tls(overrides)?,
+            admin_tls: self.admin_tls()?,
             shards: self.shards(overrides, cores)?,
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::pki_types::UnixTime;
-use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, WriteTraffic,
@@ -66,7 +64,8 @@ pub(in super::super) struct Tls {
     connection: UnbufferedServerConnection,
     /// What arrived and is not yet a whole record.
     raw: Option<PoolBuffer>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// What it began with, until the handshake is over.
+    setup: Option<Arc<TlsSetup>>,
     /// It has heard something.
     begun: bool,
     /// Its handshake waits for a later turn.
@@ -81,11 +80,11 @@ impl Tls {
     /// A connection that begins.
     ///
     /// Errors: the setup is unusable.
-    pub(in super::super) fn new(setup: &TlsSetup) -> Result<Self, Error> {
+    pub(in super::super) fn new(setup: Arc<TlsSetup>) -> Result<Self, Error> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(Arc::clone(&setup.config))?,
             raw: None,
-            clients: setup.clients.clone(),
+            setup: Some(setup),
             begun: false,
             queued: false,
             ended: false,
@@ -265,23 +264,18 @@ impl Tls {
         }
     }
 
-    /// A ticket brings its certificate along unseen: it may have expired since, or be one that is trusted no more.
+    /// The handshake is over: the last look at what a ticket brought along.
     fn check_again(&mut self) -> Result<(), TlsFault> {
-        let clients = self.clients.take();
-        if self.kind() != Some(HandshakeKind::Resumed) {
-            return Ok(());
-        }
-        let certificates = self.connection.peer_certificates();
-        let (Some(clients), Some([leaf, others @ ..])) = (clients, certificates) else {
+        let Some(setup) = self.setup.take() else {
             return Ok(());
         };
-        match clients.verify_client_cert(leaf, others, UnixTime::now()) {
-            Ok(_) => Ok(()),
-            Err(error) => {
+        let certificates = self.connection.peer_certificates();
+        setup
+            .check_resumed(self.kind(), certificates)
+            .map_err(|error| {
                 self.closed = true;
-                Err(TlsFault::Certificate(error))
-            }
-        }
+                TlsFault::Certificate(error)
+            })
     }
 
     /// What is to be sent for these bytes; none: nothing can be sent any more.

@@ -28,7 +28,7 @@ impl<R: Ring> Shard<R> {
             return true;
         };
         let until_ms = now_ms + millis(self.service.shared.limits.handshake_deadline);
-        let tls = Tls::new(&setup);
+        let tls = Tls::new(setup);
         let Some(connection) = self.connection(socket) else {
             return false;
         };

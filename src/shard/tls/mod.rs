@@ -15,15 +15,13 @@
 mod connection;
 mod drive;
 
-#[cfg(test)]
-pub(crate) mod tests;
-
 use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
+use rustls::{Error, HandshakeKind, ServerConfig};
 
 pub(super) use connection::Tls;
 pub(super) use drive::Handshakes;
@@ -35,6 +33,27 @@ pub struct TlsSetup {
     pub config: Arc<ServerConfig>,
     /// Who checks the certificates of clients; none: clients are not asked for one.
     pub clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl TlsSetup {
+    /// Verifies the certificate of a client that came back with a ticket. The ticket brings it along unseen, and it may have expired
+    /// since, or be one that is trusted no more.
+    ///
+    /// Shape: `certificates` as the client sent them, its own first.
+    /// Errors: why it is not good.
+    pub fn check_resumed(
+        &self,
+        kind: Option<HandshakeKind>,
+        certificates: Option<&[CertificateDer<'_>]>,
+    ) -> Result<(), Error> {
+        match (&self.clients, kind, certificates) {
+            (Some(clients), Some(HandshakeKind::Resumed), Some([leaf, others @ ..])) => {
+                let now = UnixTime::now();
+                clients.verify_client_cert(leaf, others, now).map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for TlsSetup {
