@@ -28,4 +28,5 @@ mod scale;
 mod stdio;
 mod streams;
 mod tasks;
+mod tls;
 mod upstream;

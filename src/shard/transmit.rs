@@ -91,7 +91,7 @@ impl<R: Ring> Shard<R> {
         // What the peer was to send meanwhile, it is given the time for.
         let began_ms = connection.write_deadline_ms.saturating_sub(write_ms);
         let sending_ms = now_ms.saturating_sub(began_ms);
-        if connection.phase != Phase::Handshake {
+        if !matches!(connection.phase, Phase::Handshake | Phase::Lingering) {
             connection.deadline_ms = connection.deadline_ms.saturating_add(sending_ms);
         }
         connection.write_deadline_ms = u64::MAX;

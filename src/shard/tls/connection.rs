@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, WriteTraffic,
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, WriteTraffic,
 };
 use rustls::{Error, HandshakeKind};
 
@@ -174,8 +174,7 @@ impl Tls {
             }
         };
         if let Err(fault) = taken {
-            // Without memory something can be said all the same, from a buffer that comes home meanwhile.
-            self.closed |= !matches!(fault, TlsFault::Memory(_));
+            self.closed = true;
             return Err(fault);
         }
         if self.ended {
@@ -212,11 +211,7 @@ impl Tls {
                 true
             }
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                append(out, pool, 0, |room| match data.encode(room) {
-                    Err(EncodeError::InsufficientSize(error)) => Written::Needs(error),
-                    Ok(count) => Written::Bytes(count),
-                    Err(EncodeError::AlreadyEncoded) => Written::Bytes(0),
-                })?;
+                encode(&mut data, pool, out)?;
                 true
             }
             Ok(ConnectionState::TransmitTlsData(transmit)) => {
@@ -243,25 +238,19 @@ impl Tls {
         Ok((discard, goes_on))
     }
 
-    /// Appends what the protocol has to say beside everything else.
+    /// Appends what the protocol has to say beside everything else. Reads nothing: behind an error that would be the error again.
     fn flush(
         &mut self,
         pool: &BufferPool,
         out: &mut Option<PoolBuffer>,
     ) -> Result<(), PoolExhausted> {
-        loop {
+        while self.connection.wants_write() {
             match self.connection.process_tls_records(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    append(out, pool, 0, |room| match data.encode(room) {
-                        Err(EncodeError::InsufficientSize(error)) => Written::Needs(error),
-                        Ok(count) => Written::Bytes(count),
-                        Err(EncodeError::AlreadyEncoded) => Written::Bytes(0),
-                    })?;
-                }
-                Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
-                _ => return Ok(()),
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, pool, out)?,
+                _ => break,
             }
         }
+        Ok(())
     }
 
     /// The handshake is over: the last look at what a ticket brought along.
@@ -316,13 +305,40 @@ impl Tls {
         pool: &BufferPool,
         out: &mut Option<PoolBuffer>,
         room: usize,
+        write: impl FnMut(
+            &mut WriteTraffic<'_, ServerConnectionData>,
+            &mut [u8],
+        ) -> Result<usize, EncryptError>,
+    ) -> Result<(), PoolExhausted> {
+        let mut raw = self.raw.take();
+        // rustls remembers how far it has read in what is here and not done with, and panics where that is gone.
+        let waiting: &mut [u8] = match &mut raw {
+            Some(raw) => raw,
+            None => &mut [],
+        };
+        let written = self.write_behind(waiting, pool, out, room, write);
+        self.raw = raw;
+        written
+    }
+
+    fn write_behind(
+        &mut self,
+        raw: &mut [u8],
+        pool: &BufferPool,
+        out: &mut Option<PoolBuffer>,
+        room: usize,
         mut write: impl FnMut(
             &mut WriteTraffic<'_, ServerConnectionData>,
             &mut [u8],
         ) -> Result<usize, EncryptError>,
     ) -> Result<(), PoolExhausted> {
         self.flush(pool, out)?;
-        let status = self.connection.process_tls_records(&mut []);
+        if let Ok(ConnectionState::TransmitTlsData(transmit)) =
+            self.connection.process_tls_records(raw).state
+        {
+            transmit.done();
+        }
+        let status = self.connection.process_tls_records(raw);
         let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state else {
             self.closed = true;
             return Ok(());
@@ -339,6 +355,19 @@ impl Tls {
         self.closed |= exhausted;
         Ok(())
     }
+}
+
+/// Appends one message of the protocol.
+fn encode(
+    data: &mut EncodeTlsData<'_, ServerConnectionData>,
+    pool: &BufferPool,
+    out: &mut Option<PoolBuffer>,
+) -> Result<(), PoolExhausted> {
+    append(out, pool, 0, |room| match data.encode(room) {
+        Ok(count) => Written::Bytes(count),
+        Err(EncodeError::InsufficientSize(error)) => Written::Needs(error),
+        Err(EncodeError::AlreadyEncoded) => Written::Bytes(0),
+    })
 }
 
 enum Written {
