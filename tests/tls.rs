@@ -91,7 +91,7 @@ fn calls_large_bodies_and_streams_pass_over_tls_and_the_urls_say_https() {
         let appliance = Appliance::with(&["--io", io], &secrets.section("tls", ""));
         let mut client = Client::secure(appliance.address, &secrets.client());
         echo(&mut client, "hello");
-        echo(&mut client, &"x".repeat(3 << 20));
+        echo(&mut client, &"x".repeat(1 << 20));
         let params = json!({"notifications": {"toolsListChanged": true}});
         let (body, headers) = crate::harness::modern(5, "subscriptions/listen", params);
         client.send(crate::harness::request(&body, &headers));
@@ -288,14 +288,14 @@ fn slow_and_silent_clients_are_closed_at_the_deadlines() {
     let (body, headers) = crate::harness::modern(
         1,
         "tools/call",
-        json!({"name": "echo", "arguments": {"text": "y".repeat(3 << 20)}}),
+        json!({"name": "echo", "arguments": {"text": "y".repeat(1 << 20)}}),
     );
     let asked = crate::harness::request(&body, &headers);
     let _ = deaf
         .stream
         .sock
         .set_write_timeout(Some(Duration::from_secs(2)));
-    for _ in 0..8 {
+    for _ in 0..16 {
         if deaf.stream.write_all(asked.as_bytes()).is_err() {
             break;
         }
