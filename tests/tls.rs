@@ -101,6 +101,8 @@ fn calls_large_bodies_and_streams_pass_over_tls_and_the_urls_say_https() {
             "notifications/subscriptions/acknowledged"
         );
         assert_eq!(appliance.metric("margay_tls_handshakes_total", "full"), 1.0);
+        let expiry = "margay_tls_certificate_expiry_timestamp_seconds";
+        assert!(appliance.metric(expiry, "") > 2e9);
     }
 }
 

@@ -389,7 +389,7 @@ impl Shared {
     }
 
     /// What the data listeners begin TLS with, if they speak it.
-    pub(super) fn tls(&self) -> Option<&Arc<TlsListener>> {
+    pub fn tls(&self) -> Option<&Arc<TlsListener>> {
         self.tls.as_ref()
     }
 

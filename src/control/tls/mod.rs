@@ -13,6 +13,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::server::ProducesTickets;
 
@@ -65,6 +66,8 @@ struct Kept {
     read: Stamps,
     /// The files as they were at the last look.
     seen: Stamps,
+    /// It was said that the certificate in force has expired.
+    warned: bool,
 }
 
 impl Kept {
@@ -79,10 +82,12 @@ impl Kept {
             tickets,
             read,
             seen: read,
+            warned: false,
         })
     }
 
     fn look(&mut self, told: bool) {
+        self.look_at_the_clock();
         let now = Stamps::of(&self.tls);
         let settled = now == std::mem::replace(&mut self.seen, now);
         // A certificate and its key are two files: while they change, what is there may be one of each.
@@ -98,6 +103,24 @@ impl Kept {
                 "the new certificate is not used; the one before it still is"
             ),
         }
+    }
+
+    /// Says once that the certificate in force has come to its end.
+    fn look_at_the_clock(&mut self) {
+        let unix_s = SystemTime::now().duration_since(UNIX_EPOCH);
+        let unix_s = unix_s.map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        });
+        let expires = self.listener.setup().expires_unix_s;
+        let expired = expires.is_some_and(|expires| expires < unix_s);
+        if expired && !std::mem::replace(&mut self.warned, expired) {
+            tracing::warn!(
+                section = self.tls.section,
+                cert = %self.tls.cert.display(),
+                "the certificate in force has expired: clients refuse it; renew it"
+            );
+        }
+        self.warned = expired;
     }
 
     fn load_anew(&mut self) -> Result<(), Problem> {

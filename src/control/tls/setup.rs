@@ -52,12 +52,7 @@ impl Loaded {
                 let (subject, until) = (&validity.subject, &validity.until);
                 tracing::info!(section, cert, subject, until, "certificate in force");
                 if let Some(fault) = validity.fault {
-                    tracing::warn!(
-                        section,
-                        cert,
-                        until,
-                        "the certificate {fault}: clients will refuse it; renew it"
-                    );
+                    tracing::warn!(section, cert, until, "it {fault}: clients refuse it");
                 }
             }
         }
@@ -98,6 +93,7 @@ pub(super) fn load(tls: &Tls, tickets: Arc<dyn ProducesTickets>) -> Result<Loade
         setup: TlsSetup {
             config: Arc::new(config),
             clients,
+            expires_unix_s: validity.as_ref().map(|validity| validity.expires_unix_s),
         },
         section: tls.section,
         cert: tls.cert.display().to_string(),

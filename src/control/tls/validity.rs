@@ -12,6 +12,8 @@ pub(super) struct Validity {
     pub(super) subject: String,
     /// Its last moment.
     pub(super) until: String,
+    /// The same in seconds since 1970.
+    pub(super) expires_unix_s: i64,
     /// Why it is not good now.
     pub(super) fault: Option<&'static str>,
 }
@@ -32,6 +34,7 @@ pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Validity> {
     Some(Validity {
         subject: subject.take(SUBJECT_BYTES_MAX).collect(),
         until: validity.not_after.to_string(),
+        expires_unix_s: validity.not_after.timestamp(),
         fault,
     })
 }

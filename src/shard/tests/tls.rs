@@ -18,6 +18,7 @@ mod authority;
 mod certificates;
 mod ends;
 mod handshakes;
+mod memory;
 
 /// A shard that speaks TLS, and who signed its certificate.
 struct Secure {
@@ -86,6 +87,7 @@ fn setup(authority: &Authority, clients: Option<(&Authority, bool)>) -> TlsSetup
     TlsSetup {
         config: Arc::new(server(&authority.sign("localhost"), clients.clone())),
         clients,
+        expires_unix_s: None,
     }
 }
 

@@ -93,7 +93,7 @@ impl Tls {
     }
 
     /// Whether nothing can be said or heard yet.
-    pub(super) fn is_handshaking(&self) -> bool {
+    pub(in super::super) fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
 
@@ -108,7 +108,7 @@ impl Tls {
     }
 
     /// Whether part of a record is here.
-    pub(super) fn has_part(&self) -> bool {
+    pub(in super::super) fn has_part(&self) -> bool {
         self.raw.is_some()
     }
 
@@ -148,7 +148,7 @@ impl Tls {
     ///
     /// Shape: `out` is to be sent, also after an error.
     /// Errors: the connection is over.
-    pub(super) fn take(
+    pub(in super::super) fn take(
         &mut self,
         bytes: &[u8],
         pool: &BufferPool,

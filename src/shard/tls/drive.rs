@@ -178,7 +178,6 @@ impl<R: Ring> Shard<R> {
             return;
         };
         let handshaking = connection.phase == Phase::Handshake;
-        let sending = connection.sending_since.is_some();
         let stream = connection.stream.is_some();
         let level = if handshaking {
             "handshake"
@@ -194,30 +193,31 @@ impl<R: Ring> Shard<R> {
                 if let Some(connection) = self.connection(socket) {
                     connection.tls = None;
                 }
-                self.say_and_close(socket, endpoint::PLAIN_HTTP.into(), now_ms);
+                self.leave_reading(socket, now_ms);
+                self.send(socket, endpoint::PLAIN_HTTP.into(), now_ms);
             }
             TlsFault::Memory(_) if !handshaking && !stream => {
                 self.refuse_overload(socket, now_ms);
             }
             _ => match out.filter(|out| !out.is_empty()) {
-                // An alert in the middle of an answer would be read as one of its records, which it is.
-                Some(alert) if !sending => self.say_and_close(socket, alert.into(), now_ms),
-                _ => self.close(socket),
+                Some(alert) => {
+                    self.leave_reading(socket, now_ms);
+                    self.queue(socket, alert, now_ms);
+                }
+                None => self.close(socket),
             },
         }
     }
 
-    /// Sends the last bytes of a connection that is over.
-    fn say_and_close(&mut self, socket: SocketKey, last: Output, now_ms: u64) {
+    /// A connection is over as soon as it has sent what is still to be sent.
+    fn leave_reading(&mut self, socket: SocketKey, now_ms: u64) {
         let Some(connection) = self.connection(socket) else {
             return;
         };
         let left = connection.leave();
-        connection.queued = None;
         connection.phase = Phase::Idle;
         self.service.left(left);
         self.end_reading(socket, now_ms);
-        self.send(socket, last, now_ms);
     }
 
     /// Encrypts an answer and sends it.

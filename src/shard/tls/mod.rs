@@ -33,6 +33,8 @@ pub struct TlsSetup {
     pub config: Arc<ServerConfig>,
     /// Who checks the certificates of clients; none: clients are not asked for one.
     pub clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// The last second in which the certificate is good, since 1970, where that is known.
+    pub expires_unix_s: Option<i64>,
 }
 
 impl TlsSetup {
