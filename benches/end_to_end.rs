@@ -21,7 +21,7 @@ use margay::shard::{
     bind_listeners,
 };
 
-#[allow(dead_code)]
+#[allow(dead_code, clippy::unwrap_used)]
 #[path = "../tests/harness/authority.rs"]
 mod authority;
 

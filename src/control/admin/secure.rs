@@ -38,7 +38,7 @@ impl Peer {
 
 enum State {
     Plain(TcpStream),
-    Handshake(Accept<TcpStream>, Arc<TlsSetup>),
+    Handshake(Box<Accept<TcpStream>>, Arc<TlsSetup>),
     Secure(Box<TlsStream<TcpStream>>),
     /// The handshake failed.
     Failed,
@@ -56,7 +56,7 @@ impl Stream {
             None => State::Plain(stream),
             Some(setup) => {
                 let acceptor = TlsAcceptor::from(Arc::clone(&setup.config));
-                State::Handshake(acceptor.accept(stream), setup)
+                State::Handshake(Box::new(acceptor.accept(stream)), setup)
             }
         };
         Self {
@@ -155,3 +155,6 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
