@@ -270,7 +270,7 @@ impl Tls {
     /// What is to be sent for these bytes; none: nothing can be sent any more.
     ///
     /// Errors: there is no room for it. Nothing was encrypted.
-    pub(super) fn encrypt(
+    pub(in super::super) fn encrypt(
         &mut self,
         plain: &[u8],
         pool: &BufferPool,
@@ -288,7 +288,7 @@ impl Tls {
     }
 
     /// The word that nothing more will be sent; none if it was said, or nothing can be.
-    pub(super) fn say_goodbye(&mut self, pool: &BufferPool) -> Option<PoolBuffer> {
+    pub(in super::super) fn say_goodbye(&mut self, pool: &BufferPool) -> Option<PoolBuffer> {
         if self.closed || self.is_handshaking() {
             return None;
         }

@@ -24,6 +24,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{Error, HandshakeKind, ServerConfig};
 
 pub(super) use connection::Tls;
+#[cfg(test)]
+pub(super) use connection::TlsFault;
 pub(super) use drive::Handshakes;
 
 /// What connections begin with.

@@ -1,6 +1,8 @@
 //! How connections begin: cut, slow, wrong, too many at once.
 
 use super::*;
+use crate::mem::BufferPool;
+use crate::shard::tls::{Tls, TlsFault};
 
 /// What a client sends first.
 fn hello(secure: &Secure) -> Vec<u8> {
@@ -68,6 +70,109 @@ fn garbage_is_refused_and_gives_everything_back() {
         comes_to_rest(&mut secure.world, seed);
         assert_eq!(secure.counted(Counter::Requests), 0, "seed {seed}");
     }
+}
+
+/// What a client of this configuration says to a server, flight by flight, until it has asked for something.
+fn flights(listener: &TlsListener, config: &Arc<ClientConfig>) -> Vec<Vec<u8>> {
+    let pool = BufferPool::with_limit(16 << 20);
+    let mut tls = Tls::new(listener.setup()).unwrap();
+    let mut client = client(Arc::clone(config));
+    client
+        .writer()
+        .write_all(b"GET / HTTP/1.1\r\n\r\n")
+        .unwrap();
+    let mut flights = Vec::new();
+    while client.wants_write() {
+        let mut flight = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut flight).unwrap();
+        }
+        let mut out = None;
+        tls.take(&flight, &pool, &mut out, |_| Ok(())).unwrap();
+        let mut answer = out.as_deref().map_or(&[][..], |out| out.as_slice());
+        while !answer.is_empty() {
+            client.read_tls(&mut answer).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        flights.push(flight);
+    }
+    flights
+}
+
+#[test]
+fn no_bytes_make_it_panic_and_none_are_kept_that_cannot_be_a_message() {
+    let authority = Authority::new();
+    let (people, pool) = (Authority::new(), BufferPool::with_limit(16 << 20));
+    let someone = people.sign("someone");
+    let listener = TlsListener::new(setup(&authority, Some((&people, false))));
+    let mut random = Random::new(7);
+    for version in rustls::ALL_VERSIONS {
+        for fragment in [None, Some(64)] {
+            let config = authority.client_with(&[version], &[], Some(&someone));
+            let mut config = Arc::into_inner(config).unwrap();
+            config.max_fragment_size = fragment;
+            let config = Arc::new(config);
+            for round in 0..400 {
+                let mut said: Vec<u8> = flights(&listener, &config).concat();
+                for _ in 0..1 + round % 4 {
+                    let at = random.below(said.len() as u64) as usize;
+                    match random.below(4) {
+                        0 => said[at] ^= 1 << random.below(8),
+                        1 => said[at] = random.below(256) as u8,
+                        2 => said.truncate(at.max(1)),
+                        _ => drop(said.drain(at.max(1)..(at + 9).min(said.len()).max(at.max(1)))),
+                    }
+                }
+                // It begins as TLS begins.
+                said[0] = 22;
+                let mut tls = Tls::new(listener.setup()).unwrap();
+                let mut out = None;
+                let piece_bytes = 1 + random.below(2_000) as usize;
+                for piece in said.chunks(piece_bytes) {
+                    if tls.take(piece, &pool, &mut out, |_| Ok(())).is_err() {
+                        break;
+                    }
+                    let _ = tls.encrypt(b"answer", &pool);
+                }
+                let _ = tls.encrypt(b"answer", &pool);
+                let _ = tls.say_goodbye(&pool);
+            }
+        }
+    }
+    assert_eq!(pool.stats().checked_out, 0);
+}
+
+#[test]
+fn a_handshake_message_in_a_thousand_records_is_put_together_and_an_endless_one_is_refused() {
+    let authority = Authority::new();
+    let mut secure = Secure::calm();
+    let config = secure.authority.client();
+    let mut config = Arc::into_inner(config).unwrap();
+    config.max_fragment_size = Some(32);
+    let mut client = secure.connect_as(Arc::new(config));
+    let got = client.ask(&mut secure.world, &call(1, "cut small"));
+    assert_eq!(answers(got.as_bytes()), [(1, "cut small".to_owned())]);
+
+    let pool = BufferPool::with_limit(16 << 20);
+    let listener = TlsListener::new(setup(&authority, None));
+    let mut tls = Tls::new(listener.setup()).unwrap();
+    // A hello of 64,000 bytes, a byte in each record.
+    let mut record = vec![22, 3, 3, 0, 4, 1, 0, 0xfa, 0];
+    let mut sent = 0;
+    let fault = loop {
+        sent += record.len();
+        if let Err(fault) = tls.take(&record, &pool, &mut None, |_| Ok(())) {
+            break fault;
+        }
+        record = vec![22, 3, 3, 0, 1, 3];
+        assert!(sent < 1 << 20, "it is taken without end");
+    };
+    assert!(
+        matches!(fault, TlsFault::TooLong | TlsFault::Protocol(_)),
+        "{fault}"
+    );
+    drop(tls);
+    assert_eq!(pool.stats().checked_out, 0);
 }
 
 #[test]
