@@ -110,6 +110,8 @@ pub struct Limits {
     pub connection_count_max: usize,
     /// Requests being served at one time in the whole process.
     pub request_count_max: usize,
+    /// Time from the begin of a connection to the end of its TLS handshake.
+    pub handshake_deadline: Duration,
     /// Time from the first byte of a head to its last.
     pub head_deadline: Duration,
     /// Time from the end of the head to the last byte of the body.
@@ -228,6 +230,7 @@ impl Default for Limits {
             buffer_pool_bytes_max: 100 << 20,
             connection_count_max: 16_384,
             request_count_max: 1_000,
+            handshake_deadline: Duration::from_secs(10),
             head_deadline: Duration::from_secs(10),
             body_deadline: Duration::from_secs(30),
             idle_deadline: Duration::from_secs(75),

@@ -29,4 +29,5 @@ mod security;
 mod stdio;
 mod streams;
 mod tasks;
+mod tls;
 mod upstream;

@@ -18,4 +18,5 @@ pub mod serve;
 pub mod shards;
 pub mod stdio;
 pub mod store;
+mod tls;
 pub mod upstreams;

@@ -19,7 +19,8 @@ use crate::limits::Limits;
 use crate::mcp::{HostRules, Sessions};
 use crate::mem::ByteBudget;
 use crate::shard::{
-    IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, bind_listeners,
+    IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, TlsListener,
+    bind_listeners,
 };
 use crate::tape::{Backend, LogKey, LogOptions, LogProducer, Recorder};
 use crate::task::{Folder, Purpose};
@@ -34,6 +35,7 @@ use super::publisher::Publisher;
 use super::secret::request_state_key;
 use super::shards::Shards;
 use super::store::{POLL_INTERVAL, Watch};
+use super::tls::Certificates;
 use super::upstreams::{self, Started};
 
 /// Time beyond the drain deadline after which the process ends whatever still runs.
@@ -64,6 +66,7 @@ pub fn run(
     if config.is_exposed() {
         tracing::warn!(%address, "the listener can be reached from other machines, and callers are not authenticated");
     }
+    let certificates = Certificates::of(config)?;
     let state_key = request_state_key(config)?;
     let recorder = Recorder::start(backend(config.io))?;
     let access_log = open_access_log(config, &control, &recorder)?;
@@ -84,7 +87,10 @@ pub fn run(
         .with_state_key(state_key)
         .with_http_sse(config.http_sse)
         .with_neutralising(config.sanitize.outputs);
-    let shared = Arc::new(shared);
+    let shared = Arc::new(match certificates.data() {
+        Some(listener) => shared.with_tls(listener),
+        None => shared,
+    });
     shared
         .start_tasks(folder, tasks)
         .map_err(|error| internal(&error))?;
@@ -132,7 +138,10 @@ pub fn run(
         signals,
         plane,
         admin_listener,
-        watch,
+        Watched {
+            directory: watch,
+            certificates,
+        },
         &recorder,
         upstreams,
         || announce(address, admin_address, &shared),
@@ -178,24 +187,31 @@ fn start_admin(
     config: &Config,
     plane: &Arc<dyn Plane>,
     (listener, address): (TcpListener, SocketAddr),
+    tls: Option<Arc<TlsListener>>,
 ) -> Result<Admin, Problem> {
     let management = (config.management_tools != ManagementTools::Off)
         .then(|| Endpoint::new(Desk::new(config), &config.limits));
     let page =
         Admin::new(Arc::clone(plane), address, &config.allowed_hosts).with_management(management);
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| internal(&error))?;
-    tokio::spawn(page.clone().serve(listener));
+    tokio::spawn(page.clone().serve(listener, tls));
     tracing::info!(%address, "admin listener: /metrics, /healthz, /readyz");
     Ok(page)
 }
 
-/// Signals, the component directory, housekeeping; then the drain. Announces once the upstreams are known.
+/// What is looked at while the server runs.
+struct Watched {
+    directory: Option<Watch>,
+    certificates: Certificates,
+}
+
+/// Signals, the component directory, certificates, housekeeping; then the drain. Announces once the upstreams are known.
 async fn supervise(
     config: &Config,
     signals: Signals,
     plane: Arc<dyn Plane>,
     admin_listener: Option<(TcpListener, SocketAddr)>,
-    watch: Option<Watch>,
+    watched: Watched,
     recorder: &Recorder,
     upstreams: Option<Started>,
     announce: impl FnOnce(),
@@ -204,7 +220,12 @@ async fn supervise(
         mut end,
         mut hang_up,
     } = signals;
-    let admin = admin_listener.map(|listener| start_admin(config, &plane, listener));
+    let Watched {
+        directory,
+        mut certificates,
+    } = watched;
+    let admin =
+        admin_listener.map(|listener| start_admin(config, &plane, listener, certificates.admin()));
     let admin = admin.transpose()?;
     let reload = admin
         .as_ref()
@@ -215,7 +236,7 @@ async fn supervise(
         }
     };
     is_starting(upstreams.is_some());
-    let mut directory = Directory::new(Arc::clone(&plane), watch);
+    let mut directory = Directory::new(Arc::clone(&plane), directory);
     let mut clock = tokio::time::interval(POLL_INTERVAL);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let deadline = config.limits.upstream_start_deadline;
@@ -242,9 +263,11 @@ async fn supervise(
                     break true;
                 }
                 directory.look(false);
+                certificates.look(false);
             }
             _ = hang_up.recv() => {
                 reopen_logs(recorder).await;
+                certificates.look(true);
                 directory.look(true);
             }
             () = reload.notified() => directory.look(true),

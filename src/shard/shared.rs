@@ -30,6 +30,7 @@ use crate::task::{ComponentRunner, EngineOptions, Folder, Record, Tasks, Watcher
 
 use super::away::CallIndex;
 use super::channel::{Word, carrier_shard};
+use super::tls::TlsListener;
 
 /// Messages that may wait for one shard. What must not be lost is none of them: it is state that the shard looks at.
 const MESSAGES_PER_SHARD_MAX: usize = 256;
@@ -294,6 +295,7 @@ pub struct Shared {
     draining: AtomicBool,
     tasks: OnceLock<Tasks>,
     upstreams: Option<Upstreams>,
+    tls: Option<Arc<TlsListener>>,
     /// What the states of half-done requests are sealed with.
     pub state_key: StateKey,
     /// Where time begins: session times are milliseconds since then.
@@ -322,6 +324,7 @@ impl Shared {
             draining: AtomicBool::new(false),
             tasks: OnceLock::new(),
             upstreams: None,
+            tls: None,
             ports: (0..shard_count).map(|_| Port::default()).collect(),
             http_sse: false,
             neutralises: true,
@@ -374,6 +377,20 @@ impl Shared {
             true => neutralise(body),
             false => Cow::Borrowed(body),
         }
+    }
+
+    /// The same, with TLS on the data listeners.
+    #[must_use]
+    pub fn with_tls(self, listener: Arc<TlsListener>) -> Self {
+        Self {
+            tls: Some(listener),
+            ..self
+        }
+    }
+
+    /// What the data listeners begin TLS with, if they speak it.
+    pub fn tls(&self) -> Option<&Arc<TlsListener>> {
+        self.tls.as_ref()
     }
 
     /// Hands a thread a word about calls to upstreams.

@@ -113,6 +113,10 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--admin`.
     pub admin: Option<String>,
+    /// `--tls-cert`.
+    pub tls_cert: Option<PathBuf>,
+    /// `--tls-key`.
+    pub tls_key: Option<PathBuf>,
     /// `--shards`.
     pub shards: Option<usize>,
     /// `--io`.

@@ -10,6 +10,7 @@ use serde_saphyr::Spanned;
 use super::choices::{Instances, ManagementTools};
 use super::limits_document::LimitsDocument;
 use super::pinning::{PinningDocument, SanitizeDocument};
+use super::tls::TlsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
@@ -20,6 +21,8 @@ use super::{Io, LogFormat, LogLevel, Profile};
 pub(super) struct Document {
     pub(super) listen: Option<Spanned<String>>,
     pub(super) admin: Option<Spanned<String>>,
+    pub(super) tls: Option<Spanned<TlsDocument>>,
+    pub(super) admin_tls: Option<Spanned<TlsDocument>>,
     pub(super) shards: Option<Spanned<usize>>,
     pub(super) io: Option<Io>,
     pub(super) profile: Option<Profile>,

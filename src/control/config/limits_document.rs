@@ -82,6 +82,7 @@ limits_document! {
     buffer_pool_bytes_max: bytes in 4 << 20, 1 << 40;
     connection_count_max: count in 1, 10_000_000;
     request_count_max: count in 1, 10_000_000;
+    handshake_deadline: time in 50, DAY;
     head_deadline: time in 50, DAY;
     body_deadline: time in 50, DAY;
     idle_deadline: time in 50, DAY;

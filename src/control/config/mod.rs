@@ -14,6 +14,7 @@ mod pinning;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upstreams;
 mod upstreams_document;
 mod values;
@@ -39,6 +40,7 @@ use document::Document;
 pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
 pub use pinning::Sanitize;
+pub use tls::{ClientCertificates, Tls, TlsVersion};
 pub(crate) use values::show_size;
 
 /// Bytes of a configuration file. All keys with their comments are a hundredth of it.
@@ -51,6 +53,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where metrics and health are served; `None` when switched off.
     pub admin: Option<SocketAddr>,
+    /// TLS of where MCP is served; none: plain HTTP.
+    pub tls: Option<Tls>,
+    /// TLS of the admin listener.
+    pub admin_tls: Option<Tls>,
     /// Shards, at least one.
     pub shards: usize,
     /// How sockets are driven.
@@ -199,6 +205,8 @@ impl Parsed<'_> {
             } else {
                 Some(self.address("admin", admin)?)
             },
+            tls: self.tls(overrides)?,
+            admin_tls: self.admin_tls()?,
             shards: self.shards(overrides, cores)?,
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,

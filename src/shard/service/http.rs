@@ -19,7 +19,7 @@ impl Service {
         &mut self,
         head: &Head<'_>,
         body: &[u8],
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         out: &mut Vec<u8>,
     ) -> Served {
         self.metrics.add(Counter::Requests, 1);
@@ -108,7 +108,7 @@ impl Service {
     pub(in super::super) fn refuse_early(
         &mut self,
         head: &Head<'_>,
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         out: &mut Vec<u8>,
     ) {
         let closing = Head {

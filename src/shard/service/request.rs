@@ -14,8 +14,11 @@ use super::{Served, Service, target_of};
 
 /// Who asks, and since when.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Arrival {
+pub(in super::super) struct Arrival<'a> {
     pub(in super::super) socket: SocketKey,
+    /// The certificate, in DER, that its client has shown and TLS has verified.
+    #[allow(dead_code)]
+    pub(in super::super) client_certificate: Option<&'a [u8]>,
     /// Where it comes from, if the connection still is one.
     pub(in super::super) address: Option<IpAddr>,
     /// When its first bytes were looked at, on the service's clock.
@@ -29,7 +32,7 @@ pub(in super::super) struct Arrival {
 #[derive(Clone, Copy)]
 pub(in super::super) struct Request<'a, 'h> {
     pub(in super::super) head: &'a Head<'h>,
-    pub(in super::super) arrival: Arrival,
+    pub(in super::super) arrival: Arrival<'a>,
     pub(super) caller: &'a Caller,
     pub(super) body_bytes: usize,
     /// Whether another request may follow the answer on this connection.
