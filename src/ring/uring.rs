@@ -1,4 +1,4 @@
-//! The kernel interface for production: io_uring with multishot accept and receive and a provided-buffer ring.
+//! The kernel interface for production: io_uring with multishot accept and a provided-buffer ring.
 //!
 //! One `io_uring_enter` a turn submits what is queued and runs what has arrived, and it is left out when there is
 //! neither: with deferred task work the kernel says in the shared flags whether there is. A sleeping shard is woken
@@ -26,6 +26,9 @@ use super::{RingStats, syscall};
 
 /// The buffer group's number; a ring has one.
 const GROUP: u16 = 0;
+
+/// `IORING_RECVSEND_POLL_FIRST`: wait for the socket before trying it. Since 5.19, as the buffer rings are.
+const RECEIVE_POLL_FIRST: u16 = 1;
 
 /// How often [`Kernel::retire`] waits, and how long each time, before it says that the kernel did not let go.
 const RETIRE_WAITS: u32 = 20;
@@ -152,7 +155,7 @@ impl Uring {
             Operation::Connect { fd, address, len } => {
                 opcode::Connect::new(Fd(fd), address.cast(), len).build()
             }
-            Operation::Receive { fd } => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
+            Operation::Receive { fd, drained } => receive(fd, drained),
             Operation::Send { fd, bytes, len } => opcode::Send::new(Fd(fd), bytes, len)
                 .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
                 .build(),
@@ -199,6 +202,22 @@ impl Uring {
         let arguments = io_uring::types::SubmitArgs::new().timespec(&timespec);
         submitter.submit_with_args(1, &arguments)
     }
+}
+
+/// A receive that ends with its first bytes.
+///
+/// Not a multishot one, which goes back to sleep after a receive and counts on the next wake-up: Linux loses that one when more
+/// than 127 wake-ups had piled up before, or when the peer's last bytes and its end came between a receive and the arming of its
+/// poll (seen on 6.18, with every fix up to then). What then stays untold is the end of the stream, or the last bytes. A single
+/// receive looks at the socket itself whenever it is armed, and costs 0.1 to 0.2 µs more.
+fn receive(fd: RawFd, drained: bool) -> squeue::Entry {
+    // An attempt on a socket that is known to be empty would be in vain.
+    let poll_first = if drained { RECEIVE_POLL_FIRST } else { 0 };
+    opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0)
+        .buf_group(GROUP)
+        .ioprio(poll_first)
+        .build()
+        .flags(squeue::Flags::BUFFER_SELECT)
 }
 
 /// The ring with the best flags that this kernel has; each older set is one that a supported kernel may need.
@@ -289,6 +308,7 @@ impl Kernel for Uring {
                 result: entry.result(),
                 more: io_uring::cqueue::more(flags),
                 buffer: io_uring::cqueue::buffer_select(flags),
+                drained: !io_uring::cqueue::sock_nonempty(flags),
             });
         }
     }

@@ -5,6 +5,7 @@
 
 mod connect;
 mod echo;
+mod ends;
 mod hosts;
 mod sleep;
 
