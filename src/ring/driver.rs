@@ -54,6 +54,8 @@ pub struct RingOptions {
     pub receive_buffer_bytes: usize,
     /// Events handled in one turn.
     pub completions_per_turn_max: usize,
+    /// Of io_uring: the kernel refuses every operation and registration on this ring that it is not made for, whoever submits it.
+    pub restricted: bool,
 }
 
 impl Default for RingOptions {
@@ -67,6 +69,7 @@ impl Default for RingOptions {
             receive_buffer_count: limits::RECEIVE_BUFFER_COUNT as u16,
             receive_buffer_bytes: limits::BUFFER_CLASS_BYTES[0],
             completions_per_turn_max: limits::COMPLETIONS_PER_TURN_MAX,
+            restricted: true,
         }
     }
 }

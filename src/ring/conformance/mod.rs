@@ -36,6 +36,7 @@ fn tiny() -> RingOptions {
         socket_count_max: 64,
         connect_count_max: 64,
         completions_per_turn_max: 3,
+        restricted: true,
     }
 }
 
