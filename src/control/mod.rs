@@ -8,6 +8,7 @@ pub mod admin;
 pub mod components;
 pub mod config;
 mod directory;
+pub(crate) mod harden;
 pub mod plane;
 pub mod publisher;
 pub mod secret;

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
 use super::choices::Instances;
+use super::hardening::HardeningDocument;
 use super::limits_document::LimitsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
@@ -36,6 +37,7 @@ pub(super) struct Document {
     pub(super) log_level: Option<LogLevel>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) upstreams: Option<BTreeMap<String, Spanned<UpstreamDocument>>>,
+    pub(super) hardening: Option<Spanned<HardeningDocument>>,
     #[serde(default)]
     pub(super) limits: LimitsDocument,
     #[serde(default)]

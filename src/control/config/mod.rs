@@ -6,6 +6,7 @@
 
 mod choices;
 mod document;
+mod hardening;
 mod limits_document;
 mod nearest;
 mod paths;
@@ -31,6 +32,7 @@ use crate::limits::Limits;
 use crate::upstream::settings::Upstream;
 pub use choices::{Instances, Io, LogFormat, LogLevel, Network, Overrides, Profile};
 use document::Document;
+pub use hardening::Hardening;
 pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
 pub(crate) use values::show_size;
@@ -81,6 +83,10 @@ pub struct Config {
     pub network: Network,
     /// The upstreams, in order of name.
     pub upstreams: Vec<Upstream>,
+    /// What the process gives up once it is started.
+    pub hardening: Hardening,
+    /// The file that this was read from.
+    pub file: Option<PathBuf>,
     /// Every bound.
     pub limits: Limits,
 }
@@ -97,7 +103,9 @@ impl Config {
         if text.len() > FILE_BYTES_MAX {
             return Err(refusal::too_large(path));
         }
-        Self::parse(&text, path, overrides)
+        let config = Self::parse(&text, path, overrides)?;
+        let file = Some(path.to_owned());
+        Ok(Self { file, ..config })
     }
 
     /// The same from a text; `path` is for messages, and relative paths in the text start at its folder.
@@ -203,6 +211,8 @@ impl Parsed<'_> {
                 .unwrap_or_default(),
             network: self.network()?,
             upstreams,
+            hardening: self.hardening(overrides)?,
+            file: None,
             limits,
         })
     }
