@@ -19,6 +19,8 @@ mod domain;
 mod filter;
 mod offer;
 mod paths;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -107,23 +109,23 @@ pub fn confine(config: &Config, roots: &Roots, has_spawner: bool) -> Result<InFo
         }
     }
     complain(hardening, lacking)?;
-    tracing::info!(%in_force, "hardening");
     Ok(in_force)
 }
 
 /// Ends what only a start needs: from now on no thread makes a ring. Where a spawner was left as it was, that cannot be said for all
-/// threads, and is not done.
+/// threads, and is not done. Logs what is in force.
 ///
 /// Errors: [`exit::HOST`] where the kernel refuses and `hardening.required` is set.
 pub fn settle(config: &Config, in_force: &InForce) -> Result<(), Problem> {
-    if !in_force.seccomp || in_force.has_spawner {
-        return Ok(());
+    if in_force.seccomp
+        && !in_force.has_spawner
+        && let Err(why) = filter::forbid_new_rings()
+    {
+        let name = "seccomp of new rings";
+        complain(&config.hardening, vec![Lacking { name, why }])?;
     }
-    let Err(why) = filter::forbid_new_rings() else {
-        return Ok(());
-    };
-    let name = "seccomp of new rings";
-    complain(&config.hardening, vec![Lacking { name, why }])
+    tracing::info!(%in_force, "hardening");
+    Ok(())
 }
 
 /// Says what is not in force although it was asked for.

@@ -140,15 +140,16 @@ impl Paths {
     }
 
     /// Where the addresses of name servers stand. A host that changes its network writes a new file, and the C library asks
-    /// itself for names, in vain, when it cannot read that one. So where the file is one of `/etc` itself, and not mounted over it, the
-    /// whole of `/etc` is read.
+    /// this host for names, in vain, when it cannot read that one. So where the file is one of `/etc` itself, and not mounted
+    /// over it, the whole of `/etc` is read. Not by root, who could read the passwords there.
     fn resolver(&mut self) {
         let Ok(real) = fs::canonicalize("/etc/resolv.conf") else {
             return;
         };
         let folder = folder(&real);
         let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
-        if device(&real) == device(&folder) {
+        let is_root = rustix::process::geteuid().is_root();
+        if device(&real) == device(&folder) && !is_root {
             self.read.push(folder);
         }
     }
