@@ -221,12 +221,12 @@ pub(super) const ONLY_WITH: &[(i64, u8, &[u64])] = &[
         SYS_ioctl,
         1,
         &[
-            FIONBIO as u64,
-            FIONREAD as u64,
-            FIOCLEX as u64,
-            FIONCLEX as u64,
-            TCGETS as u64,
-            TIOCGWINSZ as u64,
+            FIONBIO,
+            FIONREAD,
+            FIOCLEX,
+            FIONCLEX,
+            TCGETS,
+            TIOCGWINSZ,
         ],
     ),
     (

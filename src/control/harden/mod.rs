@@ -89,7 +89,15 @@ pub fn confine(config: &Config, roots: &Roots, has_spawner: bool) -> Result<InFo
     }
     if hardening.landlock {
         match domain::enter(&Paths::of(config, roots), has_spawner) {
-            Ok(entered) => in_force.landlock = Some(entered),
+            Ok((abi, whole)) => {
+                in_force.landlock = Some((abi, whole));
+                if !whole {
+                    lacks(
+                        "landlock",
+                        format!("this kernel's ABI {abi} has only a part of it"),
+                    );
+                }
+            }
             Err(why) => lacks("landlock", why),
         }
     }
@@ -136,11 +144,11 @@ fn complain(hardening: &Hardening, lacking: Vec<Lacking>) -> Result<(), Problem>
                 exit::HOST,
                 name,
                 "",
-                format!("cannot be had: {why}"),
+                format!("is not in force as asked for: {why}"),
                 "use a kernel that has it (`margay probe` tells), or set hardening.required to false",
             ));
         }
-        tracing::warn!("{name} cannot be had, and the server goes on without: {why}");
+        tracing::warn!("{name} is not in force as asked for, and the server goes on: {why}");
     }
     Ok(())
 }

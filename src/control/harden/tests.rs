@@ -121,7 +121,7 @@ fn files(folder: &Path) {
     refused(fs::read(folder.join("state/way")));
     assert!(!fs::read("/etc/hosts").unwrap().is_empty());
     assert!(
-        fs::read_to_string("/proc/self/status")
+        fs::read_to_string("/proc/thread-self/status")
             .unwrap()
             .contains("Seccomp:\t2")
     );
