@@ -14,6 +14,7 @@ mod command_line;
 mod eras;
 mod framing;
 mod gateway;
+mod hardening;
 mod host;
 mod http_sse;
 mod legacy;

@@ -85,6 +85,10 @@ pub(super) struct ServeArgs {
     /// Also serve the HTTP+SSE endpoints of 2024-11-05: GET /sse and POST /messages.
     #[arg(long)]
     http_sse: bool,
+    /// Which restrictions the process puts on itself: on, off, or some of no_new_privs, landlock, seccomp and ring_restrictions,
+    /// with commas [default: on].
+    #[arg(long, value_name = "on|off|NAMES")]
+    hardening: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -138,6 +142,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, Problem> {
     overrides.access_log.clone_from(&args.access_log);
     overrides.upstreams.clone_from(&args.upstreams.upstreams);
     overrides.http_sse = args.http_sse;
+    overrides.hardening.clone_from(&args.hardening);
     let config = args.common.load(&overrides, LogLevel::Info)?;
     super::probe::require(&config)?;
     control::serve::run(&config, |address, admin, shared| {

@@ -59,6 +59,7 @@ fn every_flag_of_serve_has_its_key() {
             "log_level" => "debug",
             "log_format" => "json",
             "http_sse" => "true",
+            "hardening" => "{landlock: false}",
             "upstreams" => "{x: {url: 'http://127.0.0.1:1/'}}",
             _ => "127.0.0.1:1",
         };

@@ -11,6 +11,7 @@ mod directory;
 pub mod loading;
 pub mod management;
 pub mod pins;
+pub(crate) mod harden;
 pub mod plane;
 pub mod publisher;
 pub mod secret;

@@ -1,6 +1,7 @@
 //! `margay serve`: from a configuration to running shards, and from a signal to a drained end.
 //!
-//! Order of the start: everything that can be wrong is found before the first connection is accepted. Order of the end: not ready, stop
+//! Order of the start: everything that can be wrong is found before the first connection is accepted; what binds addresses comes
+//! before the process confines itself, and every thread after it. Order of the end: not ready, stop
 //! accepting, finish what is in flight, write out the logs.
 
 use std::io;
@@ -30,6 +31,7 @@ use super::components::{ComponentSet, Prepared, prepare};
 use super::config::{Config, Io, ManagementTools};
 use super::directory::Directory;
 use super::management::{Desk, Endpoint};
+use super::harden::{self, Roots};
 use super::plane::Plane;
 use super::publisher::Publisher;
 use super::secret::request_state_key;
@@ -67,11 +69,15 @@ pub fn run(
         tracing::warn!(%address, "the listener can be reached from other machines, and callers are not authenticated");
     }
     let certificates = Certificates::of(config)?;
+    // The first thread beside this one, and the only one that is not confined.
+    let spawner = upstreams::spawner(config).map_err(|error| internal(&error))?;
+    let in_force = harden::confine(config, &Roots::default(), spawner.is_some())?;
     let state_key = request_state_key(config)?;
     let recorder = Recorder::start(backend(config.io))?;
     let access_log = open_access_log(config, &control, &recorder)?;
     let (folder, tasks) = Folder::open(&config.state_dir, Purpose::Serve, recorder.handle())?;
-    let upstreams = upstreams::Prepared::of(config)?;
+    let upstreams =
+        upstreams::Prepared::of(config)?.map(|upstreams| upstreams.with_spawner(spawner));
     // Not inside the control runtime: loading a component may block on the runtime of its workers.
     let Prepared {
         runtime,
@@ -113,7 +119,7 @@ pub fn run(
         };
         let started = ShardThread::start(
             index,
-            io_kind(config.io),
+            io_kind(config),
             Arc::clone(&shared),
             vec![listener],
             options,
@@ -125,6 +131,7 @@ pub fn run(
         Publisher::start(Arc::clone(&shared), set, hosts).map_err(|error| internal(&error))?;
     let upstreams = upstreams.map(|upstreams| upstreams.start(&shared, &publisher));
     let upstreams = upstreams.transpose()?;
+    harden::settle(config, &in_force)?;
     let plane: Arc<dyn Plane> = Arc::new(Shards::new(
         Arc::clone(&shared),
         threads,
@@ -368,9 +375,10 @@ pub(crate) fn backend(io: Io) -> Backend {
     }
 }
 
-pub(super) fn io_kind(io: Io) -> IoKind {
-    match io {
-        Io::Uring => IoKind::Uring,
+pub(super) fn io_kind(config: &Config) -> IoKind {
+    match config.io {
+        Io::Uring if config.hardening.ring_restrictions => IoKind::Uring,
+        Io::Uring => IoKind::UringUnrestricted,
         Io::Epoll => IoKind::Epoll,
     }
 }

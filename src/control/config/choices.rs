@@ -141,6 +141,8 @@ pub struct Overrides {
     pub upstreams: Vec<String>,
     /// `--access-log`.
     pub access_log: Option<PathBuf>,
+    /// `--hardening`.
+    pub hardening: Option<String>,
     /// `--log-level`.
     pub log_level: Option<LogLevel>,
     /// `--log-format`.

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
 use super::choices::{Instances, ManagementTools};
+use super::hardening::HardeningDocument;
 use super::limits_document::LimitsDocument;
 use super::pinning::{PinningDocument, SanitizeDocument};
 use super::tls::TlsDocument;
@@ -45,6 +46,7 @@ pub(super) struct Document {
     pub(super) log_level: Option<LogLevel>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) upstreams: Option<BTreeMap<String, Spanned<UpstreamDocument>>>,
+    pub(super) hardening: Option<Spanned<HardeningDocument>>,
     #[serde(default)]
     pub(super) limits: LimitsDocument,
     #[serde(default)]

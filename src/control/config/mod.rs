@@ -6,6 +6,7 @@
 
 mod choices;
 mod document;
+mod hardening;
 mod limits_document;
 mod management;
 mod nearest;
@@ -37,6 +38,7 @@ pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
 };
 use document::Document;
+pub use hardening::Hardening;
 pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
 pub use pinning::Sanitize;
@@ -99,6 +101,10 @@ pub struct Config {
     pub network: Network,
     /// The upstreams, in order of name.
     pub upstreams: Vec<Upstream>,
+    /// What the process gives up once it is started.
+    pub hardening: Hardening,
+    /// The file that this was read from.
+    pub file: Option<PathBuf>,
     /// Every bound.
     pub limits: Limits,
 }
@@ -115,7 +121,9 @@ impl Config {
         if text.len() > FILE_BYTES_MAX {
             return Err(refusal::too_large(path));
         }
-        Self::read(&text, path, true, overrides)
+        let config = Self::read(&text, path, true, overrides)?;
+        let file = Some(path.to_owned());
+        Ok(Self { file, ..config })
     }
 
     /// The same from a text; `path` is for messages, and relative paths in the text start at its folder.
@@ -244,6 +252,8 @@ impl Parsed<'_> {
                 .unwrap_or_default(),
             network: self.network()?,
             upstreams,
+            hardening: self.hardening(overrides)?,
+            file: None,
             limits,
         })
     }
