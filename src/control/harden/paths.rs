@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Roots;
-use crate::control::config::Config;
+use crate::control::config::{Config, ManagementTools};
 use crate::upstream::settings::Transport;
 
 /// What the C library, the runtime and a report of a panic read.
@@ -92,6 +92,15 @@ impl Paths {
                 let files = tls.ca.iter().chain(pair);
                 files.for_each(|file| paths.file(file));
             }
+        }
+        for tls in config.tls.iter().chain(&config.admin_tls) {
+            let files = [&tls.cert, &tls.key].into_iter().chain(&tls.client_ca);
+            files.for_each(|file| paths.file(file));
+        }
+        paths.directory(&folder(&config.pinning.path));
+        if config.management_tools != ManagementTools::Off {
+            // They load what an operator names, wherever it is.
+            paths.read.push(PathBuf::from("/"));
         }
         paths.directory(&config.cache_dir);
         paths.directory(&config.state_dir);
