@@ -88,6 +88,15 @@ pub const DEFINITIONS_PER_COMPONENT_MAX: usize = 4_096;
 /// Resource templates that one component may list: a resource that is not listed is looked for in each of them.
 pub const TEMPLATES_PER_COMPONENT_MAX: usize = 256;
 
+/// Authorization rules and roles together. A decision looks at each of a method's.
+pub const RULE_COUNT_MAX: usize = 10_000;
+
+/// Steps of a JSON pointer in a rule.
+pub const RULE_POINTER_DEPTH_MAX: usize = 16;
+
+/// Keys of one object that all rules together may ask for: each is a bit of a word while the object is read.
+pub const RULE_ARGUMENT_KEYS_MAX: usize = 64;
+
 /// Suggestions in the answer to one `completion/complete`.
 pub const SUGGESTION_COUNT_MAX: usize = 100;
 
