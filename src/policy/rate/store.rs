@@ -133,7 +133,7 @@ impl Store {
     /// Takes back what was added to a key's counter.
     pub(super) fn give_back(&self, key: Key, ns: u64) {
         self.with(key, |counter| {
-            let back = |rest_ns: u64| Some(rest_ns.saturating_sub(ns).max(1));
+            let back = |rest_ns: u64| Some(rest_ns.saturating_sub(ns));
             // It always has a value to change to, so it does not fail.
             let _ = counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
         });
