@@ -9,7 +9,11 @@ mod document;
 mod limits_document;
 mod nearest;
 mod paths;
+mod rates;
+mod rates_document;
 mod refusal;
+mod rules;
+mod rules_document;
 #[cfg(test)]
 mod tests;
 mod upstreams;
@@ -28,6 +32,7 @@ use serde_saphyr::Spanned;
 use crate::component::ComponentOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
+use crate::policy::{RateOptions, RuleOptions};
 use crate::upstream::settings::Upstream;
 pub use choices::{Instances, Io, LogFormat, LogLevel, Network, Overrides, Profile};
 use document::Document;
@@ -81,6 +86,10 @@ pub struct Config {
     pub network: Network,
     /// The upstreams, in order of name.
     pub upstreams: Vec<Upstream>,
+    /// Who may do what.
+    pub rules: RuleOptions,
+    /// How often.
+    pub rates: RateOptions,
     /// Every bound.
     pub limits: Limits,
 }
@@ -203,6 +212,8 @@ impl Parsed<'_> {
                 .unwrap_or_default(),
             network: self.network()?,
             upstreams,
+            rules: self.rules()?,
+            rates: self.rates()?,
             limits,
         })
     }
