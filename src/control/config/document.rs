@@ -12,6 +12,8 @@ use super::hardening::HardeningDocument;
 use super::limits_document::LimitsDocument;
 use super::pinning::{PinningDocument, SanitizeDocument};
 use super::tls::TlsDocument;
+use super::rates_document::RatesDocument;
+use super::rules_document::{EffectName, RoleDocument, RuleDocument};
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
@@ -47,6 +49,11 @@ pub(super) struct Document {
     pub(super) log_format: Option<LogFormat>,
     pub(super) upstreams: Option<BTreeMap<String, Spanned<UpstreamDocument>>>,
     pub(super) hardening: Option<Spanned<HardeningDocument>>,
+    pub(super) rules: Option<Vec<Spanned<RuleDocument>>>,
+    pub(super) roles: Option<BTreeMap<String, Spanned<RoleDocument>>>,
+    pub(super) scope_hierarchy: Option<BTreeMap<String, Spanned<Vec<String>>>>,
+    pub(super) default_rule: Option<EffectName>,
+    pub(super) rates: Option<RatesDocument>,
     #[serde(default)]
     pub(super) limits: LimitsDocument,
     #[serde(default)]

@@ -12,7 +12,11 @@ mod management;
 mod nearest;
 mod paths;
 mod pinning;
+mod rates;
+mod rates_document;
 mod refusal;
+mod rules;
+mod rules_document;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -33,6 +37,7 @@ use crate::component::ComponentOptions;
 use crate::control::pins::PinOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
+use crate::policy::{RateOptions, RuleOptions};
 use crate::upstream::settings::Upstream;
 pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
@@ -105,6 +110,10 @@ pub struct Config {
     pub hardening: Hardening,
     /// The file that this was read from.
     pub file: Option<PathBuf>,
+    /// Who may do what.
+    pub rules: RuleOptions,
+    /// How often.
+    pub rates: RateOptions,
     /// Every bound.
     pub limits: Limits,
 }
@@ -254,6 +263,8 @@ impl Parsed<'_> {
             upstreams,
             hardening: self.hardening(overrides)?,
             file: None,
+            rules: self.rules()?,
+            rates: self.rates()?,
             limits,
         })
     }
