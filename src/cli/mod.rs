@@ -6,6 +6,7 @@
 
 mod child;
 mod component;
+mod key;
 mod manage;
 mod probe;
 mod serve;
@@ -66,6 +67,9 @@ enum Command {
     Component(component::ComponentCommand),
     /// Serve the management tools on standard input and output: they load components and grant permissions.
     Manage(manage::ManageArgs),
+    /// Make API keys, for callers that are asked who they are.
+    #[command(subcommand, after_help = key::EXAMPLES)]
+    Key(key::KeyCommand),
     /// Say whether this host is fit, and what to change where it is not.
     Probe(probe::ProbeArgs),
     /// Watch over one child of margay's: for margay itself.
@@ -181,6 +185,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Tool(command) => tool::run(&command),
         Command::Component(command) => component::run(&command),
         Command::Manage(args) => manage::run(&args),
+        Command::Key(command) => key::run(&command),
         Command::Probe(args) => probe::run(&args),
         Command::KeepChild(args) => child::keep(&args),
         Command::LaunchChild(args) => child::launch(&args),

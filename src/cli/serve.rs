@@ -23,6 +23,9 @@ Examples:
   margay serve --config /etc/margay.yaml    every flag has a key there
   margay serve --listen 0.0.0.0:8080 --allowed-host mcp.example.com
   margay serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
+  margay serve --config /etc/margay.yaml --listen 0.0.0.0:8080 \\
+               --allowed-host mcp.example.com
+                                            for other machines; needs auth:
   margay serve --upstream docs=https://mcp.example.com/mcp \\
                --upstream files=stdio:'npx server-filesystem /data'
                                             other servers behind this one
@@ -33,6 +36,10 @@ Configuration file (every key is optional, an unknown one is an error):
   tls: {cert: cert.pem, key: key.pem}      # client_ca, min_version: 1.3
   admin_tls: {cert: cert.pem, key: key.pem, client_ca: operators.pem}
   shards: 0                # 0: one a core
+  auth:                    # who may call; needed beyond loopback
+    api_keys: [{name: ci, hash: 'sha256:...'}]    # see `margay key new`
+    jwt: [{issuer: https://login.example.com, jwks: {url: https://...}}]
+  resource: https://mcp.example.com/mcp    # what tokens are for
   limits:
     body_bytes_max: 10MB
     call_deadline: 30s

@@ -1,8 +1,10 @@
 //! The admin listener: metrics, health, readiness, and the order to look at the component directory at once.
 //!
-//! Every route checks `Host` and `Origin` before anything else, because a page in a browser can reach a loopback port too.
+//! Every route checks `Host` and `Origin` before anything else, because a page in a browser can reach a loopback port too; then who
+//! calls, as `admin_auth` says.
 //! It never shares a port with MCP, and nothing here is reachable through the data listeners.
 
+mod identify;
 mod listener;
 mod secure;
 mod tools;
@@ -23,9 +25,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::audit::Audit;
 use crate::mcp::HostRules;
 use crate::metrics::{self, Extra};
 use crate::shard::TlsListener;
+use crate::policy::auth::Authenticator;
 
 use self::listener::Bounded;
 pub use self::secure::Peer;
@@ -46,6 +50,8 @@ pub struct Admin {
     hosts: Arc<HostRules>,
     reload: Arc<Notify>,
     management: Option<Endpoint>,
+    authenticator: Arc<Authenticator>,
+    audit: Audit,
     starting: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
 }
@@ -62,6 +68,8 @@ impl Admin {
             hosts: Arc::new(hosts),
             reload: Arc::default(),
             management: None,
+            authenticator: Arc::new(Authenticator::anonymous()),
+            audit: Audit::off(),
             starting: Arc::default(),
             draining: Arc::default(),
         }
@@ -72,6 +80,16 @@ impl Admin {
     pub fn with_management(self, endpoint: Option<Endpoint>) -> Self {
         Self {
             management: endpoint,
+            ..self
+        }
+    }
+
+    /// The same for those alone whom this authenticator knows; whoever else comes is told to the audit log.
+    #[must_use]
+    pub fn with_auth(self, authenticator: Arc<Authenticator>, audit: Audit) -> Self {
+        Self {
+            authenticator,
+            audit,
             ..self
         }
     }
@@ -114,6 +132,8 @@ impl Admin {
             .route("/components/reload", post(reload))
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method)
+            .layer(from_fn_with_state(self.clone(), identify::check))
+            // The last one added is the first one asked.
             .layer(from_fn_with_state(self.clone(), check_host))
             .with_state(self)
     }

@@ -19,6 +19,7 @@ use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::mcp::{HostRules, Sessions};
 use crate::mem::ByteBudget;
+use crate::policy::auth::Authenticator;
 use crate::shard::{
     IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, TlsListener,
     bind_listeners,
@@ -27,6 +28,7 @@ use crate::tape::{Backend, LogKey, LogOptions, LogProducer, Recorder};
 use crate::task::{Folder, Purpose};
 
 use super::admin::Admin;
+use super::auth::Auth;
 use super::components::{ComponentSet, Prepared, prepare};
 use super::config::{Config, Io, ManagementTools};
 use super::directory::Directory;
@@ -72,6 +74,7 @@ pub fn run(
     // The first thread beside this one, and the only one that is not confined.
     let spawner = upstreams::spawner(config).map_err(|error| internal(&error))?;
     let in_force = harden::confine(config, &Roots::default(), spawner.is_some())?;
+    let mut auth = Auth::of(config)?;
     let state_key = request_state_key(config)?;
     let recorder = Recorder::start(backend(config.io))?;
     let access_log = open_access_log(config, &control, &recorder)?;
@@ -140,6 +143,14 @@ pub fn run(
         log_key,
     ));
     let admin_address = admin_listener.as_ref().map(|(_, address)| *address);
+    let admin_auth = auth.admin();
+    let admin_listener = admin_listener.map(|(listener, address)| AdminListener {
+        listener,
+        address,
+        auth: admin_auth,
+    });
+    control.block_on(auth.begin());
+    control.spawn(auth.keep());
     let result = control.block_on(supervise(
         config,
         signals,
@@ -189,17 +200,31 @@ pub(super) fn share(
     }
 }
 
+/// Where the admin plane will be, and who may call it.
+struct AdminListener {
+    listener: TcpListener,
+    address: SocketAddr,
+    auth: Arc<Authenticator>,
+}
+
 /// The admin listener begins to serve.
 fn start_admin(
     config: &Config,
     plane: &Arc<dyn Plane>,
     (listener, address): (TcpListener, SocketAddr),
     tls: Option<Arc<TlsListener>>,
+    given: AdminListener,
 ) -> Result<Admin, Problem> {
+    let AdminListener {
+        listener,
+        address,
+        auth,
+    } = given;
     let management = (config.management_tools != ManagementTools::Off)
         .then(|| Endpoint::new(Desk::new(config), &config.limits));
-    let page =
-        Admin::new(Arc::clone(plane), address, &config.allowed_hosts).with_management(management);
+    let page = Admin::new(Arc::clone(plane), address, &config.allowed_hosts)
+        .with_management(management)
+        .with_auth(auth, Audit::off());
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| internal(&error))?;
     tokio::spawn(page.clone().serve(listener, tls));
     tracing::info!(%address, "admin listener: /metrics, /healthz, /readyz");
@@ -219,6 +244,8 @@ async fn supervise(
     plane: Arc<dyn Plane>,
     admin_listener: Option<(TcpListener, SocketAddr)>,
     watched: Watched,
+    admin_listener: Option<AdminListener>,
+    watch: Option<Watch>,
     recorder: &Recorder,
     upstreams: Option<Started>,
     announce: impl FnOnce(),

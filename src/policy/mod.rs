@@ -7,6 +7,7 @@
 //! Never here: a socket, a clock, a thread, a random source, a file.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod balance;
 pub mod breaker;
 pub mod health;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
+use super::auth_document::AuthDocument;
 use super::choices::{Instances, ManagementTools};
 use super::hardening::HardeningDocument;
 use super::limits_document::LimitsDocument;
@@ -44,6 +45,11 @@ pub(super) struct Document {
     pub(super) management_tools: Option<Spanned<ManagementTools>>,
     pub(super) allowed_hosts: Option<Vec<Spanned<String>>>,
     pub(super) allowed_origins: Option<Vec<Spanned<String>>>,
+    pub(super) auth: Option<Spanned<AuthDocument>>,
+    pub(super) admin_auth: Option<Spanned<AuthDocument>>,
+    pub(super) resource: Option<Spanned<String>>,
+    pub(super) authorization_servers: Option<Spanned<Vec<String>>>,
+    pub(super) scopes_supported: Option<Spanned<Vec<String>>>,
     pub(super) access_log: Option<PathBuf>,
     pub(super) log_level: Option<LogLevel>,
     pub(super) log_format: Option<LogFormat>,

@@ -4,6 +4,8 @@
 //! never ignored. Values carry units. What comes out is complete: every default is filled in and every relation is checked.
 #![forbid(unsafe_code)]
 
+mod auth;
+mod auth_document;
 mod choices;
 mod document;
 mod hardening;
@@ -34,11 +36,14 @@ use std::time::Duration;
 use serde_saphyr::Spanned;
 
 use crate::component::ComponentOptions;
+use crate::control::auth::AuthOptions;
 use crate::control::pins::PinOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::policy::{RateOptions, RuleOptions};
+use crate::policy::auth::Resource;
 use crate::upstream::settings::Upstream;
+pub(crate) use auth::{parse_date, parse_keys, show_date};
 pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
 };
@@ -49,6 +54,7 @@ pub use paths::default_component_dir;
 pub use pinning::Sanitize;
 pub use tls::{ClientCertificates, Tls, TlsVersion};
 pub(crate) use values::show_size;
+pub(crate) use values::{parse_span, show_size};
 
 /// Bytes of a configuration file. All keys with their comments are a hundredth of it.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -96,6 +102,12 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may call the server, beside its own names.
     pub allowed_origins: Vec<String>,
+    /// Who may call the data listener.
+    pub auth: AuthOptions,
+    /// Who may call the admin listener.
+    pub admin_auth: AuthOptions,
+    /// What authorization servers know this server by.
+    pub resource: Option<Resource>,
     /// JSON Lines, one for each request; `None` writes none.
     pub access_log: Option<PathBuf>,
     /// How much is logged.
@@ -213,7 +225,15 @@ impl Parsed<'_> {
             "127.0.0.1:9091",
         );
         let listen = self.address("listen", listen)?;
+        let admin = match admin.0 {
+            "off" => None,
+            _ => Some(self.address("admin", admin)?),
+        };
+        let resource = self.resource()?;
         Ok(Config {
+            auth: self.auth(listen, resource.as_ref())?,
+            admin_auth: self.admin_auth(admin)?,
+            resource,
             listen,
             pinning: self.pinning(self.state_dir(overrides), !listen.ip().is_loopback()),
             sanitize: self.sanitize(),
@@ -224,6 +244,7 @@ impl Parsed<'_> {
             },
             tls: self.tls(overrides)?,
             admin_tls: self.admin_tls()?,
+            admin,
             shards: self.shards(overrides, cores)?,
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,
