@@ -67,9 +67,6 @@ pub fn run(
     let (address, listeners) = bind_listeners(config.listen, config.shards, options)
         .map_err(|error| unbindable("listen", "--listen", config.listen, &error))?;
     let admin_listener = config.admin.map(bind_admin).transpose()?;
-    if config.is_exposed() {
-        tracing::warn!(%address, "the listener can be reached from other machines, and callers are not authenticated");
-    }
     let certificates = Certificates::of(config)?;
     // The first thread beside this one, and the only one that is not confined.
     let spawner = upstreams::spawner(config).map_err(|error| internal(&error))?;
@@ -211,9 +208,8 @@ struct AdminListener {
 fn start_admin(
     config: &Config,
     plane: &Arc<dyn Plane>,
-    (listener, address): (TcpListener, SocketAddr),
-    tls: Option<Arc<TlsListener>>,
     given: AdminListener,
+    tls: Option<Arc<TlsListener>>,
 ) -> Result<Admin, Problem> {
     let AdminListener {
         listener,
@@ -242,10 +238,8 @@ async fn supervise(
     config: &Config,
     signals: Signals,
     plane: Arc<dyn Plane>,
-    admin_listener: Option<(TcpListener, SocketAddr)>,
-    watched: Watched,
     admin_listener: Option<AdminListener>,
-    watch: Option<Watch>,
+    watched: Watched,
     recorder: &Recorder,
     upstreams: Option<Started>,
     announce: impl FnOnce(),

@@ -53,7 +53,6 @@ pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
 pub use pinning::Sanitize;
 pub use tls::{ClientCertificates, Tls, TlsVersion};
-pub(crate) use values::show_size;
 pub(crate) use values::{parse_span, show_size};
 
 /// Bytes of a configuration file. All keys with their comments are a hundredth of it.
@@ -237,14 +236,9 @@ impl Parsed<'_> {
             listen,
             pinning: self.pinning(self.state_dir(overrides), !listen.ip().is_loopback()),
             sanitize: self.sanitize(),
-            admin: if admin.0 == "off" {
-                None
-            } else {
-                Some(self.address("admin", admin)?)
-            },
+            admin,
             tls: self.tls(overrides)?,
             admin_tls: self.admin_tls()?,
-            admin,
             shards: self.shards(overrides, cores)?,
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,
