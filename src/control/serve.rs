@@ -20,6 +20,8 @@ use crate::limits::Limits;
 use crate::mcp::{HostRules, Sessions};
 use crate::mem::ByteBudget;
 use crate::policy::auth::Authenticator;
+use crate::policy::rule::Effect;
+use crate::policy::{Limiter, RuleSet};
 use crate::shard::{
     IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, TlsListener,
     bind_listeners,
@@ -32,8 +34,8 @@ use super::auth::Auth;
 use super::components::{ComponentSet, Prepared, prepare};
 use super::config::{Config, Io, ManagementTools};
 use super::directory::Directory;
-use super::management::{Desk, Endpoint};
 use super::harden::{self, Roots};
+use super::management::{Desk, Endpoint};
 use super::plane::Plane;
 use super::publisher::Publisher;
 use super::secret::request_state_key;
@@ -85,6 +87,7 @@ pub fn run(
         watch,
     } = prepare(config)?;
     set.pin(config, Audit::off())?;
+    let (rules, limiter) = guards(config)?;
     let hosts = host_rules(config, address)?;
     // There are at most 1,024 shards.
     let homes = 0..u16::try_from(config.shards).unwrap_or(u16::MAX);
@@ -92,7 +95,8 @@ pub fn run(
     let shared = share(limits, &mut set, &hosts, runtime, upstreams.as_ref(), homes)
         .with_state_key(state_key)
         .with_http_sse(config.http_sse)
-        .with_neutralising(config.sanitize.outputs);
+        .with_neutralising(config.sanitize.outputs)
+        .with_guards(auth.data(), rules, limiter);
     let shared = Arc::new(match certificates.data() {
         Some(listener) => shared.with_tls(listener),
         None => shared,
@@ -169,6 +173,25 @@ pub fn run(
     }
     recorder.stop();
     result
+}
+
+/// Who may do what, and how often.
+///
+/// Errors: there are more rules, or more keys in them, than may be.
+fn guards(config: &Config) -> Result<(RuleSet, Limiter), Problem> {
+    // On loopback whoever is known may do everything, until a rule says otherwise.
+    let default = config.rules.default_effect(config.is_exposed(), false);
+    if default == Effect::Deny && config.rules.rules.is_empty() && config.rules.roles.is_empty() {
+        tracing::warn!(
+            "no rule allows anything, so nobody may call anything: write `rules`, or `default_rule: allow`"
+        );
+    }
+    let rules = RuleSet::compile(&config.rules, default).map_err(|error| {
+        let remedy = "have fewer";
+        Problem::operator(exit::CONFIG, "rules", "", error.to_string(), remedy)
+    })?;
+    let limiter = Limiter::new(&config.rates, config.limits.rate_key_count_max);
+    Ok((rules, limiter))
 }
 
 /// What all threads share: what is offered at first, one port for each thread, and the upstreams, if there are any, whose homes

@@ -40,8 +40,8 @@ use crate::control::auth::AuthOptions;
 use crate::control::pins::PinOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
-use crate::policy::{RateOptions, RuleOptions};
 use crate::policy::auth::Resource;
+use crate::policy::{RateOptions, RuleOptions};
 use crate::upstream::settings::Upstream;
 pub(crate) use auth::{parse_date, parse_keys, show_date};
 pub use choices::{
