@@ -6,6 +6,7 @@
 
 mod identify;
 mod listener;
+mod secure;
 mod tools;
 
 use std::net::SocketAddr;
@@ -28,8 +29,10 @@ use crate::audit::Audit;
 use crate::mcp::HostRules;
 use crate::metrics::{self, Extra};
 use crate::policy::auth::Authenticator;
+use crate::shard::TlsListener;
 
 use self::listener::Bounded;
+pub use self::secure::Peer;
 use super::management::Endpoint;
 use super::plane::Plane;
 
@@ -107,9 +110,10 @@ impl Admin {
     }
 
     /// Serves the routes to whoever connects, for ever.
-    pub async fn serve(self, listener: TcpListener) {
-        let bounded = Bounded::new(listener, CONNECTIONS_MAX, EXCHANGE_DEADLINE);
-        if let Err(error) = axum::serve(bounded, self.router()).await {
+    pub async fn serve(self, listener: TcpListener, tls: Option<Arc<TlsListener>>) {
+        let bounded = Bounded::new(listener, CONNECTIONS_MAX, EXCHANGE_DEADLINE).with_tls(tls);
+        let service = self.router().into_make_service_with_connect_info::<Peer>();
+        if let Err(error) = axum::serve(bounded, service).await {
             tracing::error!(%error, "the admin listener has ended");
         }
     }

@@ -9,8 +9,12 @@ use serde_saphyr::Spanned;
 
 use super::auth_document::AuthDocument;
 use super::choices::{Instances, ManagementTools};
+use super::hardening::HardeningDocument;
 use super::limits_document::LimitsDocument;
 use super::pinning::{PinningDocument, SanitizeDocument};
+use super::rates_document::RatesDocument;
+use super::rules_document::{EffectName, RoleDocument, RuleDocument};
+use super::tls::TlsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
@@ -21,6 +25,8 @@ use super::{Io, LogFormat, LogLevel, Profile};
 pub(super) struct Document {
     pub(super) listen: Option<Spanned<String>>,
     pub(super) admin: Option<Spanned<String>>,
+    pub(super) tls: Option<Spanned<TlsDocument>>,
+    pub(super) admin_tls: Option<Spanned<TlsDocument>>,
     pub(super) shards: Option<Spanned<usize>>,
     pub(super) io: Option<Io>,
     pub(super) profile: Option<Profile>,
@@ -48,6 +54,12 @@ pub(super) struct Document {
     pub(super) log_level: Option<LogLevel>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) upstreams: Option<BTreeMap<String, Spanned<UpstreamDocument>>>,
+    pub(super) hardening: Option<Spanned<HardeningDocument>>,
+    pub(super) rules: Option<Vec<Spanned<RuleDocument>>>,
+    pub(super) roles: Option<BTreeMap<String, Spanned<RoleDocument>>>,
+    pub(super) scope_hierarchy: Option<BTreeMap<String, Spanned<Vec<String>>>>,
+    pub(super) default_rule: Option<EffectName>,
+    pub(super) rates: Option<RatesDocument>,
     #[serde(default)]
     pub(super) limits: LimitsDocument,
     #[serde(default)]

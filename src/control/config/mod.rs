@@ -8,14 +8,20 @@ mod auth;
 mod auth_document;
 mod choices;
 mod document;
+mod hardening;
 mod limits_document;
 mod management;
 mod nearest;
 mod paths;
 mod pinning;
+mod rates;
+mod rates_document;
 mod refusal;
+mod rules;
+mod rules_document;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upstreams;
 mod upstreams_document;
 mod values;
@@ -35,15 +41,18 @@ use crate::control::pins::PinOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::policy::auth::Resource;
+use crate::policy::{RateOptions, RuleOptions};
 use crate::upstream::settings::Upstream;
 pub(crate) use auth::{parse_date, parse_keys, show_date};
 pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
 };
 use document::Document;
+pub use hardening::Hardening;
 pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
 pub use pinning::Sanitize;
+pub use tls::{ClientCertificates, Tls, TlsVersion};
 pub(crate) use values::{parse_span, show_size};
 
 /// Bytes of a configuration file. All keys with their comments are a hundredth of it.
@@ -56,6 +65,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where metrics and health are served; `None` when switched off.
     pub admin: Option<SocketAddr>,
+    /// TLS of where MCP is served; none: plain HTTP.
+    pub tls: Option<Tls>,
+    /// TLS of the admin listener.
+    pub admin_tls: Option<Tls>,
     /// Shards, at least one.
     pub shards: usize,
     /// How sockets are driven.
@@ -104,6 +117,14 @@ pub struct Config {
     pub network: Network,
     /// The upstreams, in order of name.
     pub upstreams: Vec<Upstream>,
+    /// What the process gives up once it is started.
+    pub hardening: Hardening,
+    /// The file that this was read from.
+    pub file: Option<PathBuf>,
+    /// Who may do what.
+    pub rules: RuleOptions,
+    /// How often.
+    pub rates: RateOptions,
     /// Every bound.
     pub limits: Limits,
 }
@@ -120,7 +141,9 @@ impl Config {
         if text.len() > FILE_BYTES_MAX {
             return Err(refusal::too_large(path));
         }
-        Self::read(&text, path, true, overrides)
+        let config = Self::read(&text, path, true, overrides)?;
+        let file = Some(path.to_owned());
+        Ok(Self { file, ..config })
     }
 
     /// The same from a text; `path` is for messages, and relative paths in the text start at its folder.
@@ -214,6 +237,8 @@ impl Parsed<'_> {
             pinning: self.pinning(self.state_dir(overrides), !listen.ip().is_loopback()),
             sanitize: self.sanitize(),
             admin,
+            tls: self.tls(overrides)?,
+            admin_tls: self.admin_tls()?,
             shards: self.shards(overrides, cores)?,
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,
@@ -251,6 +276,10 @@ impl Parsed<'_> {
                 .unwrap_or_default(),
             network: self.network()?,
             upstreams,
+            hardening: self.hardening(overrides)?,
+            file: None,
+            rules: self.rules()?,
+            rates: self.rates()?,
             limits,
         })
     }
