@@ -22,7 +22,7 @@ mod key;
 mod keyset;
 mod resource;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 
 pub use algorithm::Algorithm;
@@ -49,6 +49,8 @@ pub struct Verifier {
     pub certificates: Option<CertificateRules>,
     /// Whether whoever shows nothing is let in as nobody in particular.
     pub admits_anonymous: bool,
+    /// Whether there may be keys later: then a caller is asked, also while there are none.
+    pub expects_keys: bool,
 }
 
 impl Verifier {
@@ -63,6 +65,7 @@ impl Verifier {
     /// Whether nobody is asked who he is.
     pub fn asks_nobody(&self) -> bool {
         self.admits_anonymous
+            && !self.expects_keys
             && self.keys.is_empty()
             && self.issuers.is_empty()
             && self.certificates.is_none()
@@ -120,7 +123,7 @@ pub fn check(data: &[u8]) {
             "https://me.example/mcp",
         )],
         certificates: Some(CertificateRules::default()),
-        admits_anonymous: false,
+        ..Verifier::default()
     };
     let mut header = b"Bearer ".to_vec();
     header.extend_from_slice(data);
