@@ -135,11 +135,11 @@ fn remote(index: usize, ports: &[u16], pool: PoolRules, tls: Option<TlsClient>) 
     place
         .addresses
         .store(Arc::new(ports.iter().map(|port| address(*port)).collect()));
-    Arc::new(Remote {
+    Arc::new(Remote::new(
         index,
-        settings: settings("weather", &url, pool),
-        places: vec![place],
-    })
+        settings("weather", &url, pool),
+        vec![place],
+    ))
 }
 
 fn post(key: u64, remote: &Arc<Remote>, body: &str) -> Request {
