@@ -9,6 +9,7 @@ mod component;
 mod probe;
 mod serve;
 mod tool;
+mod upstream;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -63,6 +64,9 @@ enum Command {
     /// Manage the directory of loaded components.
     #[command(subcommand, after_help = component::EXAMPLES)]
     Component(component::ComponentCommand),
+    /// Manage what upstreams need of an operator.
+    #[command(subcommand, after_help = upstream::EXAMPLES)]
+    Upstream(upstream::UpstreamCommand),
     /// Say whether this host is fit, and what to change where it is not.
     Probe(probe::ProbeArgs),
     /// Watch over one child of margay's: for margay itself.
@@ -177,6 +181,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Stdio(args) => serve::stdio(&args),
         Command::Tool(command) => tool::run(&command),
         Command::Component(command) => component::run(&command),
+        Command::Upstream(command) => upstream::run(&command),
         Command::Probe(args) => probe::run(&args),
         Command::KeepChild(args) => child::keep(&args),
         Command::LaunchChild(args) => child::launch(&args),

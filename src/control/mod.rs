@@ -7,7 +7,9 @@
 pub mod admin;
 pub mod components;
 pub mod config;
+pub mod credentials;
 mod directory;
+pub mod fetch;
 pub mod plane;
 pub mod publisher;
 pub mod secret;

@@ -12,6 +12,7 @@ mod paths;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod upstream_auth_document;
 mod upstreams;
 mod upstreams_document;
 mod values;

@@ -74,7 +74,7 @@ impl Link {
     }
 
     /// The next wish for a credential; none once everything is over.
-    pub(super) async fn next_want(&self) -> Option<CredentialWant> {
+    async fn take_want(&self) -> Option<CredentialWant> {
         loop {
             if self.is_over() {
                 return None;
@@ -113,6 +113,12 @@ impl Link {
         if let Some(reader) = self.reader.get() {
             reader.unpark();
         }
+    }
+}
+
+impl super::WantSource for Link {
+    async fn next_want(&self) -> Option<CredentialWant> {
+        self.take_want().await
     }
 }
 

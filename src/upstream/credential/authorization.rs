@@ -105,14 +105,16 @@ impl Attempt {
         let ours = self.state.reveal().as_bytes();
         let is_ours = state.is_some_and(|state| bool::from(state.as_bytes().ct_eq(ours)));
         if !is_ours {
-            return Err(Refusal::Callback("has another state: it belongs to no authorization of ours"));
+            return Err(Refusal::Stray);
         }
         match issuer {
             Some(issuer) if issuer != self.issuer => {
                 return Err(Refusal::Callback("comes from another issuer (iss)"));
             }
             None if self.says_issuer => {
-                return Err(Refusal::Callback("does not say who it is from (iss), which this server promises"));
+                return Err(Refusal::Callback(
+                    "does not say who it is from (iss), which this server promises",
+                ));
             }
             _ => {}
         }

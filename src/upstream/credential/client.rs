@@ -184,9 +184,8 @@ fn chosen(method: Method, offered: Option<&[String]>) -> Method {
 
 /// Source: RFC 6749 2.3.1: both parts are form-encoded first.
 fn basic(id: &str, secret: &Secret) -> Secret {
-    let encoded = |text: &str| -> String {
-        url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
-    };
+    let encoded =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
     let pair = format!("{}:{}", encoded(id), encoded(secret.reveal()));
     Secret::new(format!("Basic {}", STANDARD.encode(pair)))
 }

@@ -106,7 +106,12 @@ impl Guard {
     /// Whether a URL may be asked at these addresses, to all of which its host resolves.
     ///
     /// Errors: why not.
-    pub fn check(&self, name: &'static str, url: &Url, addresses: &[IpAddr]) -> Result<(), Refusal> {
+    pub fn check(
+        &self,
+        name: &'static str,
+        url: &Url,
+        addresses: &[IpAddr],
+    ) -> Result<(), Refusal> {
         if self.origins.contains(&url.origin()) {
             return Ok(());
         }

@@ -38,6 +38,8 @@ pub enum Refusal {
         /// Why not.
         problem: String,
     },
+    /// An answer belongs to no authorization of ours: anybody can have a browser bring one.
+    Stray,
     /// An authorization was answered with what does not belong to it.
     Callback(&'static str),
     /// The server refuses: its error code, cleaned.
@@ -64,7 +66,10 @@ impl fmt::Display for Refusal {
                 "its metadata is about the resource {said:?}, and the URL in use is {used}: a token for one is none for the other"
             ),
             Self::OtherIssuer { said, wanted } => {
-                write!(f, "the authorization server says that it is {said:?}, and was asked for as {wanted:?}")
+                write!(
+                    f,
+                    "the authorization server says that it is {said:?}, and was asked for as {wanted:?}"
+                )
             }
             Self::NoPkce(issuer) => write!(
                 f,
@@ -75,6 +80,7 @@ impl fmt::Display for Refusal {
                 "we are not registered with {issuer}, and it registers nobody: have margay registered there and set auth.authorization_code.client_id"
             ),
             Self::Endpoint { name, problem } => write!(f, "the {name} {problem}"),
+            Self::Stray => f.write_str("the answer to the authorization has another state"),
             Self::Callback(problem) => write!(f, "the answer to the authorization {problem}"),
             Self::Server { error, description } => {
                 write!(f, "the authorization server refuses: {error}")?;

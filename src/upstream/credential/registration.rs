@@ -117,11 +117,10 @@ impl Registered {
             };
             return Err(Refusal::server(&error, &said.error_description));
         }
-        let mut registered: Self =
-            serde_json::from_slice(body).map_err(|_| Refusal::Endpoint {
-                name: "registration_endpoint",
-                problem: "gave no client_id".to_owned(),
-            })?;
+        let mut registered: Self = serde_json::from_slice(body).map_err(|_| Refusal::Endpoint {
+            name: "registration_endpoint",
+            problem: "gave no client_id".to_owned(),
+        })?;
         registered.redirect_uri = redirect_uri.to_string();
         Ok(registered)
     }

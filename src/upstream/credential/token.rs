@@ -97,7 +97,10 @@ pub fn form(
             subject_type,
             audience,
         } => {
-            form.push("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange");
+            form.push(
+                "grant_type",
+                "urn:ietf:params:oauth:grant-type:token-exchange",
+            );
             form.push("subject_token", subject.reveal());
             form.push("subject_token_type", subject_type);
             let wanted = "urn:ietf:params:oauth:token-type:access_token";
@@ -178,7 +181,9 @@ impl Tokens {
         // Source: RFC 6750 2.1. Anything else could end the field that it stands in.
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
         if access.is_empty() || access.len() > TOKEN_BYTES_MAX || !access.bytes().all(is_letter) {
-            return Err(Refusal::Token("has letters that no bearer token has, or too many"));
+            return Err(Refusal::Token(
+                "has letters that no bearer token has, or too many",
+            ));
         }
         let seconds = |number: &serde_json::Number| match number.as_u64() {
             Some(seconds) => Some(seconds),

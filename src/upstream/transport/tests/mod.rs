@@ -122,6 +122,7 @@ fn settings(name: &str, url: &Url, pool: PoolRules) -> Upstream {
         fail: FailMode::Open,
         sharing: Sharing::Shared,
         fallback: None,
+        auth: None,
         tool_timeouts: Vec::new(),
         hedge_after: None,
     }
