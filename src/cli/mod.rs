@@ -11,6 +11,7 @@ mod manage;
 mod probe;
 mod serve;
 mod tool;
+mod upstream;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -70,6 +71,9 @@ enum Command {
     /// Make API keys, for callers that are asked who they are.
     #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::KeyCommand),
+    /// Manage what upstreams need of an operator.
+    #[command(subcommand, after_help = upstream::EXAMPLES)]
+    Upstream(upstream::UpstreamCommand),
     /// Say whether this host is fit, and what to change where it is not.
     Probe(probe::ProbeArgs),
     /// Watch over one child of margay's: for margay itself.
@@ -186,6 +190,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Component(command) => component::run(&command),
         Command::Manage(args) => manage::run(&args),
         Command::Key(command) => key::run(&command),
+        Command::Upstream(command) => upstream::run(&command),
         Command::Probe(args) => probe::run(&args),
         Command::KeepChild(args) => child::keep(&args),
         Command::LaunchChild(args) => child::launch(&args),

@@ -22,6 +22,7 @@ mod rules_document;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upstream_auth_document;
 mod upstreams;
 mod upstreams_document;
 mod values;
