@@ -11,6 +11,7 @@ mod directory;
 pub mod plane;
 pub mod publisher;
 pub mod secret;
+pub mod secrets;
 pub mod serve;
 pub mod shards;
 pub mod stdio;

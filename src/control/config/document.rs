@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 
 use super::choices::Instances;
 use super::limits_document::LimitsDocument;
+use super::secrets::SecretsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
@@ -28,6 +29,7 @@ pub(super) struct Document {
     pub(super) component_options: BTreeMap<String, ComponentOptions>,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) state_dir: Option<PathBuf>,
+    pub(super) secrets: Option<SecretsDocument>,
     pub(super) request_state_key_file: Option<PathBuf>,
     pub(super) http_sse: Option<bool>,
     pub(super) allowed_hosts: Option<Vec<Spanned<String>>>,

@@ -10,6 +10,8 @@ mod limits_document;
 mod nearest;
 mod paths;
 mod refusal;
+mod secret_document;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod upstreams;
@@ -29,6 +31,8 @@ use crate::component::ComponentOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::upstream::settings::Upstream;
+
+use super::secrets::StorePlace;
 pub use choices::{Instances, Io, LogFormat, LogLevel, Network, Overrides, Profile};
 use document::Document;
 pub(crate) use nearest::nearest;
@@ -63,6 +67,8 @@ pub struct Config {
     pub cache_dir: PathBuf,
     /// Where what outlives a restart is kept: the key of request states.
     pub state_dir: PathBuf,
+    /// Where the encrypted store of secrets is, and what opens it.
+    pub secrets: StorePlace,
     /// A key of request states that several replicas share; `None`: one of our own, in `state_dir`.
     pub request_state_key_file: Option<PathBuf>,
     /// Whether the HTTP+SSE endpoints of 2024-11-05 are served too.
@@ -179,6 +185,7 @@ impl Parsed<'_> {
             component_options: self.component_options(),
             cache_dir: self.cache_dir(overrides),
             state_dir: self.state_dir(overrides),
+            secrets: self.secrets(overrides),
             request_state_key_file: document
                 .request_state_key_file
                 .as_ref()
