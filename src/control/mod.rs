@@ -18,6 +18,7 @@ pub mod pins;
 pub mod plane;
 pub mod publisher;
 pub mod secret;
+pub mod secrets;
 pub mod serve;
 pub mod shards;
 pub mod stdio;

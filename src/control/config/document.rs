@@ -15,6 +15,7 @@ use super::pinning::{PinningDocument, SanitizeDocument};
 use super::rates_document::RatesDocument;
 use super::rules_document::{EffectName, RoleDocument, RuleDocument};
 use super::tls::TlsDocument;
+use super::secrets::SecretsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
@@ -36,6 +37,7 @@ pub(super) struct Document {
     pub(super) component_options: BTreeMap<String, ComponentOptions>,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) state_dir: Option<PathBuf>,
+    pub(super) secrets: Option<SecretsDocument>,
     pub(super) request_state_key_file: Option<PathBuf>,
     pub(super) http_sse: Option<bool>,
     #[serde(default)]

@@ -19,6 +19,8 @@ mod rates_document;
 mod refusal;
 mod rules;
 mod rules_document;
+mod secret_document;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -48,6 +50,7 @@ pub(crate) use auth::{parse_date, parse_keys, show_date};
 pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
 };
+use super::secrets::StorePlace;
 use document::Document;
 pub use hardening::Hardening;
 pub(crate) use nearest::nearest;
@@ -88,6 +91,8 @@ pub struct Config {
     pub cache_dir: PathBuf,
     /// Where what outlives a restart is kept: the key of request states.
     pub state_dir: PathBuf,
+    /// Where the encrypted store of secrets is, and what opens it.
+    pub secrets: StorePlace,
     /// A key of request states that several replicas share; `None`: one of our own, in `state_dir`.
     pub request_state_key_file: Option<PathBuf>,
     /// Whether the HTTP+SSE endpoints of 2024-11-05 are served too.
@@ -252,6 +257,7 @@ impl Parsed<'_> {
             component_options: self.component_options(),
             cache_dir: self.cache_dir(overrides),
             state_dir: self.state_dir(overrides),
+            secrets: self.secrets(overrides),
             request_state_key_file: document
                 .request_state_key_file
                 .as_ref()
