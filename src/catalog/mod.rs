@@ -12,6 +12,7 @@ mod listing;
 mod names;
 mod offer;
 mod owner;
+pub mod pin;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::audit::{Audit, Kind};
+use crate::catalog::pin::Judge;
 use crate::catalog::{Catalog, Sources};
 use crate::component::{Component, ComponentOptions, Runtime, RuntimeOptions};
 use crate::error::Problem;
 
+use super::audit;
 use super::config::Config;
+use super::pins::{OnChange, Pins};
 use super::store::{Change, Store, Watch};
 use super::upstreams::OfferSet;
 
@@ -22,6 +26,9 @@ pub struct ComponentSet {
     list_page_max: usize,
     options: BTreeMap<String, ComponentOptions>,
     upstreams: OfferSet,
+    pins: Option<Arc<Pins>>,
+    audit: Audit,
+    neutralises: bool,
 }
 
 impl ComponentSet {
@@ -58,17 +65,23 @@ impl ComponentSet {
         let mut failed = Vec::new();
         for (manifest, bytes) in &change.added {
             let options = self.options_of(&manifest.name);
+            let loaded = |detail: &str| {
+                let (name, digest) = (&manifest.name, &manifest.digest);
+                audit::component(&self.audit, Kind::ComponentLoad, name, digest, detail);
+            };
             match runtime.load_with(&manifest.name, bytes, options) {
                 Ok(component) => {
+                    loaded("");
                     self.stored.insert(manifest.name.clone(), component);
                     // What was only there for a first try does not come back in the life of this process.
                     self.demo.clear();
                 }
                 Err(error) => {
                     failed.push(manifest.name.as_str());
-                    problems.push(
-                        error.into_problem(format!("{} ({})", manifest.name, manifest.source)),
-                    );
+                    let problem =
+                        error.into_problem(format!("{} ({})", manifest.name, manifest.source));
+                    loaded(&problem.to_string());
+                    problems.push(problem);
                 }
             }
         }
@@ -79,6 +92,8 @@ impl ComponentSet {
                 .any(|(new, _)| new.name == manifest.name);
             if !replaced && !failed.contains(&manifest.name.as_str()) {
                 self.stored.remove(&manifest.name);
+                let (name, digest) = (&manifest.name, &manifest.digest);
+                audit::component(&self.audit, Kind::ComponentUnload, name, digest, "");
             }
         }
         problems
@@ -108,6 +123,31 @@ impl ComponentSet {
         }
     }
 
+    /// From now on this audit log is told what is loaded and removed; at once, what is there already.
+    pub fn tell(&mut self, audit: Audit) {
+        for component in self.all() {
+            let (name, digest) = (component.name(), component.digest());
+            audit::component(&audit, Kind::ComponentLoad, name, &digest, "");
+        }
+        self.audit = audit;
+    }
+
+    /// From now on the pins of this configuration say what may be offered.
+    ///
+    /// Errors: their file cannot be read.
+    pub fn pin(&mut self, config: &Config, audit: Audit) -> Result<(), Problem> {
+        if config.pinning.on_change != OnChange::Ignore {
+            let pins = Pins::open(config.pinning.clone(), audit)?;
+            self.pins = Some(Arc::new(pins));
+        }
+        Ok(())
+    }
+
+    /// The pins, if tools are pinned.
+    pub fn pins(&self) -> Option<Arc<Pins>> {
+        self.pins.clone()
+    }
+
     /// What upstreams offer beside the components.
     pub fn upstreams(&mut self) -> &mut OfferSet {
         &mut self.upstreams
@@ -121,8 +161,14 @@ impl ComponentSet {
             offers: &self.upstreams.offers(),
             unlisted: &self.upstreams.unlisted(),
             missing: &self.upstreams.missing(),
+            judge: self.pins.as_deref().map(|pins| pins as &dyn Judge),
+            neutralises: self.neutralises,
         };
-        Catalog::build_of(sources, self.generation, self.list_page_max)
+        let catalog = Catalog::build_of(sources, self.generation, self.list_page_max);
+        if let Some(pins) = &self.pins {
+            pins.save();
+        }
+        catalog
     }
 }
 
@@ -151,6 +197,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
     let mut set = ComponentSet {
         list_page_max: config.limits.list_page_max,
         options: config.component_options.clone(),
+        neutralises: config.sanitize.descriptions,
         ..ComponentSet::default()
     };
     for path in &config.components {

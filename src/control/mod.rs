@@ -5,9 +5,15 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod audit;
+pub mod auth;
 pub mod components;
 pub mod config;
 mod directory;
+pub mod loading;
+pub mod management;
+pub mod pins;
+pub(crate) mod harden;
 pub mod plane;
 pub mod publisher;
 pub mod secret;
@@ -16,4 +22,5 @@ pub mod serve;
 pub mod shards;
 pub mod stdio;
 pub mod store;
+mod tls;
 pub mod upstreams;

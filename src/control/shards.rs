@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::mem::{ByteBudget, give_back};
 use crate::metrics::{Extra, ShardMetrics, upstream_extras};
 use crate::shard::{Message, ShardThread, Shared};
-use crate::tape::LogKey;
+use crate::tape::{AuditLog, LogKey};
 use crate::upstream::transport::TransportStats;
 
 use super::plane::{Answer, Plane};
@@ -37,6 +37,7 @@ pub struct Shards {
     publisher: Arc<Publisher>,
     buffers: Arc<ByteBudget>,
     access_log: Option<LogKey>,
+    audit_log: Option<AuditLog>,
     shard_count: usize,
     started: Instant,
     /// The most sessions and connections at once since memory was last handed back.
@@ -59,10 +60,46 @@ impl Shards {
             publisher,
             buffers,
             access_log,
+            audit_log: None,
             shard_count,
             started: Instant::now(),
             held_high: AtomicUsize::new(0),
         }
+    }
+
+    /// The same, which also tells what became of this audit log's events.
+    #[must_use]
+    pub fn with_audit_log(self, audit_log: Option<AuditLog>) -> Self {
+        Self { audit_log, ..self }
+    }
+
+    fn audit_numbers(&self, extra: &mut Vec<Extra>) {
+        let Some(log) = &self.audit_log else { return };
+        let stats = log.stats();
+        let counters = [
+            (
+                "audit_lines",
+                "Lines of the audit log written.",
+                stats.lines,
+            ),
+            (
+                "audit_bytes",
+                "Bytes of the audit log written.",
+                stats.bytes,
+            ),
+            ("audit_syncs", "Syncs of the audit log.", stats.syncs),
+            (
+                "audit_lost",
+                "Events that are not in the audit log because there was no room.",
+                stats.lost,
+            ),
+            (
+                "audit_failures",
+                "Times the audit log's file failed.",
+                stats.failures,
+            ),
+        ];
+        extra.extend(counters.map(|(name, help, value)| Extra::counter(name, help, value as f64)));
     }
 
     /// The WebAssembly runtime.
@@ -318,6 +355,14 @@ impl Plane for Shards {
                 self.buffers.used() as f64,
             ),
         ];
+        let tls = self.shared.tls().map(|listener| listener.setup());
+        if let Some(expires) = tls.and_then(|setup| setup.expires_unix_s) {
+            extra.push(Extra::gauge(
+                "tls_certificate_expiry_timestamp_seconds",
+                "When the certificate of the data listeners expires, in seconds since 1970.",
+                expires as f64,
+            ));
+        }
         if let Some(bytes) = resident_bytes(Path::new("/proc/self/status")) {
             extra.push(Extra::gauge(
                 "resident_memory_bytes",
@@ -336,6 +381,7 @@ impl Plane for Shards {
         self.component_numbers(&mut extra);
         self.task_numbers(&mut extra);
         self.upstream_numbers(&mut extra);
+        self.audit_numbers(&mut extra);
         if let Some(log) = &self.access_log {
             let stats = log.stats();
             extra.extend([
@@ -378,6 +424,11 @@ impl Plane for Shards {
     }
 
     fn tick(&self) {
+        if self.publisher.sees_approvals() {
+            let publisher = Arc::clone(&self.publisher);
+            // It may have to wait for a component that is being compiled.
+            tokio::task::spawn_blocking(move || publisher.renew());
+        }
         self.shared
             .sessions
             .sweep(self.shared.now_ms(), SWEEP_BUDGET);

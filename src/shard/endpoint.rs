@@ -15,6 +15,14 @@ Connection: close\r\n\
 \r\n\
 {\"error\":\"the server is at its limit of connections or buffers; retry in a second\"}";
 
+/// The answer to plain HTTP where TLS is spoken: plain, because nothing else would be read.
+pub(super) const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+Content-Type: application/json\r\n\
+Content-Length: 66\r\n\
+Connection: close\r\n\
+\r\n\
+{\"error\":\"this port speaks HTTPS and no plain HTTP; use https://\"}";
+
 /// What the head alone says about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Early {

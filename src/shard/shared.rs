@@ -4,6 +4,7 @@
 // The queue of words has its bound in the calls that they are about.
 #![allow(clippy::disallowed_types)]
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -14,12 +15,14 @@ use atomic_waker::AtomicWaker;
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use tokio::sync::oneshot;
 
+use crate::audit::Audit;
 use crate::catalog::Catalog;
 use crate::component::Runtime;
 use crate::gateway::{ControlLink, Numbers};
 use crate::limits::Limits;
+use crate::mcp::neutralise;
 use crate::mcp::request_state::StateKey;
-use crate::mcp::{HostRules, List, SessionEvents, SessionId, Sessions, StreamId};
+use crate::mcp::{HostRules, List, Method, SessionEvents, SessionId, Sessions, StreamId};
 use crate::metrics::ShardMetrics;
 use crate::upstream::remote::Remote;
 use crate::upstream::transport::TransportStats;
@@ -28,6 +31,7 @@ use crate::task::{ComponentRunner, EngineOptions, Folder, Record, Tasks, Watcher
 
 use super::away::CallIndex;
 use super::channel::{Word, carrier_shard};
+use super::tls::TlsListener;
 
 /// Messages that may wait for one shard. What must not be lost is none of them: it is state that the shard looks at.
 const MESSAGES_PER_SHARD_MAX: usize = 256;
@@ -285,11 +289,16 @@ pub struct Shared {
     pub ports: Vec<Port>,
     /// Whether the endpoints of HTTP+SSE (2024-11-05) are served too.
     pub http_sse: bool,
+    /// Whether what tools answer is made harmless for terminals and readers.
+    pub neutralises: bool,
     /// The calls of sessions that have left their shard.
     pub(super) away: CallIndex,
     draining: AtomicBool,
     tasks: OnceLock<Tasks>,
     upstreams: Option<Upstreams>,
+    tls: Option<Arc<TlsListener>>,
+    /// The way to the audit log, for what has no lane of its own.
+    pub audit: Audit,
     /// What the states of half-done requests are sealed with.
     pub state_key: StateKey,
     /// Where time begins: session times are milliseconds since then.
@@ -318,8 +327,11 @@ impl Shared {
             draining: AtomicBool::new(false),
             tasks: OnceLock::new(),
             upstreams: None,
+            tls: None,
             ports: (0..shard_count).map(|_| Port::default()).collect(),
             http_sse: false,
+            neutralises: true,
+            audit: Audit::off(),
             state_key: StateKey::new(random_key()),
             epoch: Instant::now(),
             limits,
@@ -335,10 +347,25 @@ impl Shared {
         }
     }
 
+    /// The same, which tells this audit log.
+    #[must_use]
+    pub fn with_audit(self, audit: Audit) -> Self {
+        Self { audit, ..self }
+    }
+
     /// The same, with the endpoints of HTTP+SSE or without.
     #[must_use]
     pub fn with_http_sse(self, http_sse: bool) -> Self {
         Self { http_sse, ..self }
+    }
+
+    /// The same, with the answers of tools made harmless or as they are.
+    #[must_use]
+    pub fn with_neutralising(self, neutralises: bool) -> Self {
+        Self {
+            neutralises,
+            ..self
+        }
     }
 
     /// The same, with these upstreams.
@@ -348,6 +375,32 @@ impl Shared {
             upstreams: Some(upstreams),
             ..self
         }
+    }
+
+    /// An answer as its client gets it: what tools say cannot drive a terminal or hide words.
+    pub(super) fn neutral<'b>(&self, method: Method, body: &'b [u8]) -> Cow<'b, [u8]> {
+        let is_a_tools = matches!(
+            method,
+            Method::CallTool | Method::TaskResult | Method::GetTask
+        );
+        match self.neutralises && is_a_tools {
+            true => neutralise(body),
+            false => Cow::Borrowed(body),
+        }
+    }
+
+    /// The same, with TLS on the data listeners.
+    #[must_use]
+    pub fn with_tls(self, listener: Arc<TlsListener>) -> Self {
+        Self {
+            tls: Some(listener),
+            ..self
+        }
+    }
+
+    /// What the data listeners begin TLS with, if they speak it.
+    pub fn tls(&self) -> Option<&Arc<TlsListener>> {
+        self.tls.as_ref()
     }
 
     /// Hands a thread a word about calls to upstreams.

@@ -120,6 +120,11 @@ impl TlsClient {
         })
     }
 
+    /// The same for a client that is not ours.
+    pub(crate) fn config(&self) -> ClientConfig {
+        ClientConfig::clone(&self.config)
+    }
+
     /// A connection to `host`, a name or an address, which the other side's certificate has to have.
     ///
     /// Errors: it is neither.

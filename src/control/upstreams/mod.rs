@@ -17,8 +17,9 @@ mod reading;
 mod remotes;
 mod resolve;
 
+use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,6 +32,8 @@ use crate::error::{Problem, exit};
 use crate::gateway::Word;
 use crate::shard::{Shared, Upstreams};
 use crate::upstream::remote::Remote;
+use crate::upstream::settings::{Transport, Upstream};
+use crate::upstream::stdio::Spawner;
 use children::{Nursery, STOP_DEADLINE};
 use link::Link;
 pub use offers::OfferSet;
@@ -50,6 +53,18 @@ pub struct Prepared {
     runtime: tokio::runtime::Runtime,
     entry_count_max: usize,
     child_count_max: usize,
+    spawner: Spawner,
+}
+
+/// The thread that starts children, where there are any to start. It keeps the rights that it has now.
+///
+/// Errors: the host gives no thread.
+pub fn spawner(config: &Config) -> io::Result<Option<Spawner>> {
+    let is_stdio = |upstream: &Upstream| matches!(upstream.transport, Transport::Stdio(_));
+    let has_children = config.upstreams.iter().any(is_stdio);
+    has_children
+        .then(|| Spawner::on_its_own_thread(Path::new(SELF)))
+        .transpose()
 }
 
 impl Prepared {
@@ -77,7 +92,16 @@ impl Prepared {
             runtime,
             entry_count_max: config.limits.upstream_entry_count_max,
             child_count_max: config.limits.upstream_child_count_max,
+            spawner: Spawner::here(Path::new(SELF)),
         }))
+    }
+
+    /// The same; children are started by this one.
+    pub fn with_spawner(self, spawner: Option<Spawner>) -> Self {
+        match spawner {
+            Some(spawner) => Self { spawner, ..self },
+            None => self,
+        }
     }
 
     /// All of them, as nobody knows yet what they offer.
@@ -105,6 +129,7 @@ impl Prepared {
             runtime,
             entry_count_max,
             child_count_max,
+            spawner,
         } = self;
         let (unknown_count, unknown) = watch::channel(remotes.len());
         let reader = reading::Reading {
@@ -124,7 +149,7 @@ impl Prepared {
             Arc::clone(&link),
             remotes,
             child_count_max,
-            PathBuf::from(SELF),
+            spawner,
             move |child, news| hand(&homes, child.port, Word::Child { child, news }),
         );
         let (stopped, ended) = watch::channel(false);

@@ -203,6 +203,9 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
             None => self.catalog.tool(&name.to_cow()),
         };
         let tool = found.ok_or(Reason::UnknownTool { name })?;
+        if tool.is_blocked {
+            return Err(Reason::ToolChanged { name });
+        }
         if let Target::Upstream {
             remote,
             name: theirs,

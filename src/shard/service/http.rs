@@ -1,5 +1,7 @@
 //! HTTP requests: which resource and method, and whose host and origin.
 
+use std::rc::Rc;
+
 use crate::mcp::Reason;
 use crate::mcp::route::{self, HttpFacts};
 use crate::metrics::{Counter, Phase};
@@ -7,6 +9,7 @@ use crate::wire::http1::response::{self, Body};
 use crate::wire::http1::{Head, Method};
 
 use super::super::endpoint::{self, ALLOW, Early, Resource};
+use super::super::known::Caller;
 use super::request::{Arrival, Request, facts, is_encoded};
 use super::{Served, Service};
 
@@ -16,13 +19,18 @@ impl Service {
         &mut self,
         head: &Head<'_>,
         body: &[u8],
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         out: &mut Vec<u8>,
     ) -> Served {
         self.metrics.add(Counter::Requests, 1);
+        let caller = Caller {
+            known: Rc::clone(&self.anonymous),
+            address: arrival.address,
+        };
         let request = Request {
             head,
             arrival,
+            caller: &caller,
             body_bytes: body.len(),
             keep_alive: head.keep_alive && !self.draining,
         };
@@ -100,7 +108,7 @@ impl Service {
     pub(in super::super) fn refuse_early(
         &mut self,
         head: &Head<'_>,
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         out: &mut Vec<u8>,
     ) {
         let closing = Head {

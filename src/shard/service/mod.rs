@@ -20,11 +20,11 @@ use std::sync::Arc;
 
 use crate::component::Finished;
 use crate::limits::BUFFER_CLASS_BYTES;
-use crate::mcp::{Principal, SessionId};
+use crate::mcp::SessionId;
 use crate::mem::{BufferPool, ByteBudget};
 use crate::metrics::{Counter, Gauge, Phase, ShardMetrics};
 use crate::ring::SocketKey;
-use crate::tape::LogProducer;
+use crate::tape::{AuditLane, LogProducer};
 use crate::wire::chunked::ChunkLimits;
 use crate::wire::http1::HeadLimits;
 
@@ -32,6 +32,7 @@ use super::access::Answer;
 use super::channel::{Channel, Word};
 use super::dispatch::{Away, Dispatcher, Ending, write_ending};
 use super::exchange::Exchange;
+use super::known::Known;
 use super::stream::Stream;
 use super::{Message, Shared};
 
@@ -48,6 +49,8 @@ pub struct ServiceOptions {
     pub buffers: Arc<ByteBudget>,
     /// The access log, if one is wanted.
     pub access_log: Option<LogProducer>,
+    /// The way to the audit log, if one is kept.
+    pub audit: Option<AuditLane>,
 }
 
 /// Where the answer of a call goes that has left the shard.
@@ -86,10 +89,14 @@ pub struct Service {
     pub(super) carriers: HashMap<u64, SocketKey>,
     /// Words to carriers of this shard that are still to be heard.
     pub(super) words: Vec<(u64, Word)>,
+    /// Where nobody is asked.
+    anonymous: Rc<Known>,
     /// Whether any tool wants arguments repeated in headers.
     has_param_headers: bool,
     clock: quanta::Clock,
     log: Option<LogProducer>,
+    /// The way to the audit log, if one is kept.
+    pub audit: Option<AuditLane>,
     line: Vec<u8>,
     /// Milliseconds since 1970 when the shard's clock was zero.
     unix_offset_ms: u64,
@@ -117,9 +124,11 @@ impl Service {
             draining: false,
             carriers: HashMap::new(),
             words: Vec::new(),
+            anonymous: Known::anonymous(),
             has_param_headers: false,
             clock: quanta::Clock::new(),
             log: options.access_log,
+            audit: options.audit,
             line: Vec::with_capacity(512),
             unix_offset_ms: unix_ms.saturating_sub(shared.now_ms()),
             now_ms: 0,
@@ -199,11 +208,6 @@ impl Service {
             data_bytes_max: self.shared.limits.body_bytes_max,
             overhead_bytes_max: self.shared.limits.chunk_overhead_bytes_max,
         }
-    }
-
-    /// Everybody, until somebody authenticates.
-    pub(super) fn principal(&self) -> Principal {
-        Principal::ANONYMOUS
     }
 
     /// Writes the answer to a call that has ended elsewhere; the HTTP status that goes with it.
