@@ -37,6 +37,7 @@ mod shared;
 mod stdio;
 mod stream;
 mod sweep;
+mod trail;
 mod tls;
 mod transmit;
 

@@ -3,6 +3,7 @@
 //! The steady path of a tool call is here, and it allocates nothing: the message is scanned in place, the tool is looked up by a borrowed
 //! name, and the answer is written once into the buffer that will be sent.
 
+mod audit;
 mod authorize;
 mod batch;
 mod channels;
@@ -264,6 +265,7 @@ impl Service {
                 self.log(away.started, away.request_bytes, &answer);
             }
         }
+        self.tell_answered(away.trail.as_deref(), away.method.name(), &away.target, outcome);
         self.metrics.record(Phase::Total, self.since(away.started));
     }
 
