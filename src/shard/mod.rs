@@ -37,8 +37,8 @@ mod shared;
 mod stdio;
 mod stream;
 mod sweep;
-mod trail;
 mod tls;
+mod trail;
 mod transmit;
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::request::Request;
 
 impl Service {
     /// Tells the log, if there is one. What does not fit is counted, and the log says so itself.
-    pub(super) fn tell(&mut self, event: &Event<'_>) {
+    pub(super) fn record(&mut self, event: &Event<'_>) {
         let time_ms = self.unix_offset_ms + self.now_ms;
         if let Some(audit) = &mut self.audit {
             audit.record(time_ms, event);
@@ -24,12 +24,14 @@ impl Service {
 
     /// Whether new calls are to be refused, since nothing could be said of them.
     pub(super) fn is_speechless(&self) -> bool {
-        self.audit.as_ref().is_some_and(crate::tape::AuditLane::is_full)
+        self.audit
+            .as_ref()
+            .is_some_and(crate::tape::AuditLane::is_full)
     }
 
     /// Somebody showed who he is, and was believed.
     pub(super) fn tell_known(&mut self, caller: &Caller) {
-        self.tell(&Event {
+        self.record(&Event {
             principal: caller.known.shown(),
             source: caller.address,
             method: caller.known.identity.proof.as_str(),
@@ -39,7 +41,7 @@ impl Service {
 
     /// Somebody did not, or was not.
     pub(super) fn tell_unknown(&mut self, request: &Request<'_, '_>, fault: &Fault) {
-        self.tell(&Event {
+        self.record(&Event {
             source: request.arrival.address,
             method: request.head.method.as_str(),
             detail: fault.detail(),
@@ -60,7 +62,7 @@ impl Service {
             _ => Kind::AuthorizationCheck,
         };
         let target = request.tool.or(request.resource).or(request.prompt);
-        self.tell(&Event {
+        self.record(&Event {
             principal: caller.known.shown(),
             source: caller.address,
             method: request.method.name(),
@@ -85,22 +87,22 @@ impl Service {
         if !Trail::is_kept_of(invocation.method()) || !audit.wants(&called) {
             return None;
         }
-        let components = catalog.components().iter();
-        let component = request.component.and_then(|name| {
-            components.into_iter().find(|component| component.name() == name)
-        });
+        let mut components = catalog.components().iter();
+        let component = request
+            .component
+            .and_then(|name| components.find(|component| component.name() == name));
         Some(Box::new(Trail {
             principal: caller.known.name.clone(),
             source: caller.address,
             rule: rule.into(),
-            component_digest: component.map_or("", |component| component.digest()).into(),
+            component_digest: component.map(|one| one.digest()).unwrap_or_default().into(),
             arguments_hash: Some(Sha256::digest(request.arguments.unwrap_or(b"{}")).into()),
         }))
     }
 
     /// A legacy session has begun or was ended. Its id is a credential, and stays out of the log.
     pub(super) fn tell_session(&mut self, caller: &Caller, kind: Kind) {
-        self.tell(&Event {
+        self.record(&Event {
             principal: caller.known.shown(),
             source: caller.address,
             ..Event::new(kind, Outcome::Ok)
@@ -123,7 +125,7 @@ impl Service {
         outcome: &str,
     ) {
         if let Some(trail) = trail {
-            self.tell(&trail.event(method, target, outcome));
+            self.record(&trail.event(method, target, outcome));
         }
     }
 }

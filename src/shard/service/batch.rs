@@ -129,7 +129,12 @@ impl Service {
                 let outcome = call.map_or("ok", |report| report.outcome.as_str());
                 let started = request.arrival.started;
                 let target = target_of(&invocation.operation);
-                self.tell_answered(trail.as_deref(), invocation.method().name(), &target, outcome);
+                self.tell_answered(
+                    trail.as_deref(),
+                    invocation.method().name(),
+                    &target,
+                    outcome,
+                );
                 self.log_made(started, invocation, outcome, status, body.len());
                 gathered.said.extend(said);
                 gathered.answer(&body);

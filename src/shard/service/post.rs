@@ -124,12 +124,12 @@ impl Service {
         let trail = match self.authorize(request.caller, invocation) {
             Ok(trail) => trail,
             Err(denied) => {
-            let refusal = Refusal::new(denied.reason, Some(invocation.id));
-            let field = denied
-                .field
-                .as_ref()
-                .map(|(name, value)| (*name, value.as_str()));
-            return self.write_refusal(request, &refusal, field, out);
+                let refusal = Refusal::new(denied.reason, Some(invocation.id));
+                let field = denied
+                    .field
+                    .as_ref()
+                    .map(|(name, value)| (*name, value.as_str()));
+                return self.write_refusal(request, &refusal, field, out);
             }
         };
         if let Operation::Initialize { negotiated, .. } = invocation.operation {
@@ -243,7 +243,12 @@ impl Service {
                 frame.close(opened, status, out);
                 let outcome = call.map_or("ok", |report| report.outcome.as_str());
                 let target = target_of(&invocation.operation);
-                self.tell_answered(trail.as_deref(), invocation.method().name(), &target, outcome);
+                self.tell_answered(
+                    trail.as_deref(),
+                    invocation.method().name(),
+                    &target,
+                    outcome,
+                );
                 let answer = Answer {
                     method: invocation.method().name(),
                     target: &target,
@@ -257,7 +262,12 @@ impl Service {
                 let body = frame.take_body(opened, out);
                 let outcome = call.map_or("ok", |report| report.outcome.as_str());
                 let target = target_of(&invocation.operation);
-                self.tell_answered(trail.as_deref(), invocation.method().name(), &target, outcome);
+                self.tell_answered(
+                    trail.as_deref(),
+                    invocation.method().name(),
+                    &target,
+                    outcome,
+                );
                 self.answer_after(request, invocation, frame, said, &body, outcome, out)
             }
             Ok(Made::Later(ticket)) => {

@@ -184,7 +184,12 @@ impl Service {
                 let outcome = call.map_or("ok", |report| report.outcome.as_str());
                 let started = request.arrival.started;
                 let target = target_of(&invocation.operation);
-                self.tell_answered(trail.as_deref(), invocation.method().name(), &target, outcome);
+                self.tell_answered(
+                    trail.as_deref(),
+                    invocation.method().name(),
+                    &target,
+                    outcome,
+                );
                 self.log_made(started, invocation, outcome, status, body.len());
                 self.say(channel, said);
                 self.write_channel(channel, &body);
