@@ -31,11 +31,7 @@ impl Parsed<'_> {
             Some(OneOrMore::More(more)) => more.iter().map(|one| one.as_str().into()).collect(),
             None => audiences.map(<[_]>::to_vec).unwrap_or_default(),
         };
-        if audiences.is_empty()
-            || audiences
-                .iter()
-                .any(|audience: &Box<str>| audience.is_empty())
-        {
+        if audiences.is_empty() || audiences.contains(&Box::from("")) {
             let remedy = "say resource: for the whole server, or audience: here";
             let rule = "has no audience, so that tokens for others would be taken";
             return Err(Refused::new("jwt.audience", &name, rule, remedy));
