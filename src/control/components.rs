@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Kind};
 use crate::catalog::pin::Judge;
 use crate::catalog::{Catalog, Sources};
 use crate::component::{Component, ComponentOptions, Runtime, RuntimeOptions};
 use crate::error::Problem;
 
+use super::audit;
 use super::config::Config;
 use super::pins::{OnChange, Pins};
 use super::store::{Change, Store, Watch};
@@ -26,6 +27,7 @@ pub struct ComponentSet {
     options: BTreeMap<String, ComponentOptions>,
     upstreams: OfferSet,
     pins: Option<Arc<Pins>>,
+    audit: Audit,
     neutralises: bool,
 }
 
@@ -63,17 +65,23 @@ impl ComponentSet {
         let mut failed = Vec::new();
         for (manifest, bytes) in &change.added {
             let options = self.options_of(&manifest.name);
+            let loaded = |detail: &str| {
+                let (name, digest) = (&manifest.name, &manifest.digest);
+                audit::component(&self.audit, Kind::ComponentLoad, name, digest, detail);
+            };
             match runtime.load_with(&manifest.name, bytes, options) {
                 Ok(component) => {
+                    loaded("");
                     self.stored.insert(manifest.name.clone(), component);
                     // What was only there for a first try does not come back in the life of this process.
                     self.demo.clear();
                 }
                 Err(error) => {
                     failed.push(manifest.name.as_str());
-                    problems.push(
-                        error.into_problem(format!("{} ({})", manifest.name, manifest.source)),
-                    );
+                    let problem =
+                        error.into_problem(format!("{} ({})", manifest.name, manifest.source));
+                    loaded(&problem.to_string());
+                    problems.push(problem);
                 }
             }
         }
@@ -84,6 +92,8 @@ impl ComponentSet {
                 .any(|(new, _)| new.name == manifest.name);
             if !replaced && !failed.contains(&manifest.name.as_str()) {
                 self.stored.remove(&manifest.name);
+                let (name, digest) = (&manifest.name, &manifest.digest);
+                audit::component(&self.audit, Kind::ComponentUnload, name, digest, "");
             }
         }
         problems
@@ -111,6 +121,15 @@ impl ComponentSet {
                 );
             }
         }
+    }
+
+    /// From now on this audit log is told what is loaded and removed; at once, what is there already.
+    pub fn tell(&mut self, audit: Audit) {
+        for component in self.all() {
+            let (name, digest) = (component.name(), component.digest());
+            audit::component(&audit, Kind::ComponentLoad, name, &digest, "");
+        }
+        self.audit = audit;
     }
 
     /// From now on the pins of this configuration say what may be offered.

@@ -5,10 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod audit;
 pub mod auth;
 pub mod components;
 pub mod config;
+pub mod credentials;
 mod directory;
+pub mod fetch;
 pub(crate) mod harden;
 pub mod loading;
 pub mod management;
@@ -16,6 +19,7 @@ pub mod pins;
 pub mod plane;
 pub mod publisher;
 pub mod secret;
+pub mod secrets;
 pub mod serve;
 pub mod shards;
 pub mod stdio;

@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::mem::{ByteBudget, give_back};
 use crate::metrics::{Extra, ShardMetrics, upstream_extras};
 use crate::shard::{Message, ShardThread, Shared};
-use crate::tape::LogKey;
+use crate::tape::{AuditLog, LogKey};
 use crate::upstream::transport::TransportStats;
 
 use super::plane::{Answer, Plane};
@@ -37,6 +37,7 @@ pub struct Shards {
     publisher: Arc<Publisher>,
     buffers: Arc<ByteBudget>,
     access_log: Option<LogKey>,
+    audit_log: Option<AuditLog>,
     shard_count: usize,
     started: Instant,
     /// The most sessions and connections at once since memory was last handed back.
@@ -59,10 +60,46 @@ impl Shards {
             publisher,
             buffers,
             access_log,
+            audit_log: None,
             shard_count,
             started: Instant::now(),
             held_high: AtomicUsize::new(0),
         }
+    }
+
+    /// The same, which also tells what became of this audit log's events.
+    #[must_use]
+    pub fn with_audit_log(self, audit_log: Option<AuditLog>) -> Self {
+        Self { audit_log, ..self }
+    }
+
+    fn audit_numbers(&self, extra: &mut Vec<Extra>) {
+        let Some(log) = &self.audit_log else { return };
+        let stats = log.stats();
+        let counters = [
+            (
+                "audit_lines",
+                "Lines of the audit log written.",
+                stats.lines,
+            ),
+            (
+                "audit_bytes",
+                "Bytes of the audit log written.",
+                stats.bytes,
+            ),
+            ("audit_syncs", "Syncs of the audit log.", stats.syncs),
+            (
+                "audit_lost",
+                "Events that are not in the audit log because there was no room.",
+                stats.lost,
+            ),
+            (
+                "audit_failures",
+                "Times the audit log's file failed.",
+                stats.failures,
+            ),
+        ];
+        extra.extend(counters.map(|(name, help, value)| Extra::counter(name, help, value as f64)));
     }
 
     /// The WebAssembly runtime.
@@ -344,6 +381,7 @@ impl Plane for Shards {
         self.component_numbers(&mut extra);
         self.task_numbers(&mut extra);
         self.upstream_numbers(&mut extra);
+        self.audit_numbers(&mut extra);
         if let Some(log) = &self.access_log {
             let stats = log.stats();
             extra.extend([

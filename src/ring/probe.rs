@@ -306,12 +306,7 @@ fn judge_kernel(facts: &Facts) -> Finding {
     }
     match version(&facts.release) {
         Some(version) if version >= KERNEL_MIN => good(NAME, &*facts.release),
-        Some(_) => bad(
-            NAME,
-            &*facts.release,
-            "too old for deferred task work",
-            fix,
-        ),
+        Some(_) => bad(NAME, &*facts.release, "too old for deferred task work", fix),
         // A release that cannot be read says nothing; what works is what counts.
         None => good(NAME, &*facts.release),
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
+use super::audit::AuditDocument;
 use super::auth_document::AuthDocument;
 use super::choices::{Instances, ManagementTools};
 use super::hardening::HardeningDocument;
@@ -14,6 +15,7 @@ use super::limits_document::LimitsDocument;
 use super::pinning::{PinningDocument, SanitizeDocument};
 use super::rates_document::RatesDocument;
 use super::rules_document::{EffectName, RoleDocument, RuleDocument};
+use super::secrets::SecretsDocument;
 use super::tls::TlsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
@@ -36,6 +38,8 @@ pub(super) struct Document {
     pub(super) component_options: BTreeMap<String, ComponentOptions>,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) state_dir: Option<PathBuf>,
+    pub(super) secrets: Option<SecretsDocument>,
+    pub(super) audit: Option<AuditDocument>,
     pub(super) request_state_key_file: Option<PathBuf>,
     pub(super) http_sse: Option<bool>,
     #[serde(default)]

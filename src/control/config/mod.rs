@@ -4,6 +4,7 @@
 //! never ignored. Values carry units. What comes out is complete: every default is filled in and every relation is checked.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod auth;
 mod auth_document;
 mod choices;
@@ -19,9 +20,12 @@ mod rates_document;
 mod refusal;
 mod rules;
 mod rules_document;
+mod secret_document;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upstream_auth_document;
 mod upstreams;
 mod upstreams_document;
 mod values;
@@ -35,6 +39,7 @@ use std::time::Duration;
 
 use serde_saphyr::Spanned;
 
+use super::secrets::StorePlace;
 use crate::component::ComponentOptions;
 use crate::control::auth::AuthOptions;
 use crate::control::pins::PinOptions;
@@ -43,6 +48,7 @@ use crate::limits::Limits;
 use crate::policy::auth::Resource;
 use crate::policy::{RateOptions, RuleOptions};
 use crate::upstream::settings::Upstream;
+pub use audit::{AuditSettings, WhenFull};
 pub(crate) use auth::{parse_date, parse_keys, show_date};
 pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
@@ -87,6 +93,10 @@ pub struct Config {
     pub cache_dir: PathBuf,
     /// Where what outlives a restart is kept: the key of request states.
     pub state_dir: PathBuf,
+    /// The audit log, where one is kept.
+    pub audit: Option<AuditSettings>,
+    /// Where the encrypted store of secrets is, and what opens it.
+    pub secrets: StorePlace,
     /// A key of request states that several replicas share; `None`: one of our own, in `state_dir`.
     pub request_state_key_file: Option<PathBuf>,
     /// Whether the HTTP+SSE endpoints of 2024-11-05 are served too.
@@ -251,6 +261,8 @@ impl Parsed<'_> {
             component_options: self.component_options(),
             cache_dir: self.cache_dir(overrides),
             state_dir: self.state_dir(overrides),
+            secrets: self.secrets(overrides),
+            audit: self.audit(overrides, !listen.ip().is_loopback())?,
             request_state_key_file: document
                 .request_state_key_file
                 .as_ref()

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Roots;
 use crate::control::config::{Config, ManagementTools};
+use crate::secret::SecretRef;
 use crate::upstream::settings::Transport;
 
 /// What the C library, the runtime and a report of a panic read.
@@ -104,6 +105,15 @@ impl Paths {
         if config.management_tools != ManagementTools::Off {
             // They load what an operator names, wherever it is.
             paths.read.push(PathBuf::from("/"));
+        }
+        let store = &config.secrets;
+        // The command that changes it puts another file of its name there.
+        paths.file(&store.file);
+        if let SecretRef::File(identity) = &store.identity {
+            paths.file(identity);
+        }
+        if let Some(audit) = &config.audit {
+            paths.directory(&audit.directory);
         }
         paths.directory(&config.cache_dir);
         paths.directory(&config.state_dir);
