@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::fetch::Fetcher;
 use super::*;
+use crate::control::secrets::{Secrets, StorePlace};
 use crate::policy::auth::tests::forge::*;
 use crate::policy::auth::{Algorithm, ApiKey, Fault, hash_of, parse_hash};
 use crate::secret::SecretRef;
@@ -89,6 +90,11 @@ fn options(issuers: Vec<IssuerOptions>) -> AuthOptions {
     }
 }
 
+/// Secrets of files alone.
+fn secrets() -> Secrets {
+    Secrets::with_environment(StorePlace::of(Path::new("/nowhere")), |_| None)
+}
+
 /// What is kept while this lives.
 struct Running {
     authenticator: Arc<Authenticator>,
@@ -102,7 +108,7 @@ fn run(options: &AuthOptions) -> Running {
         .build()
         .unwrap();
     let entered = runtime.enter();
-    let mut kept = Kept::new("auth", options, None).unwrap();
+    let mut kept = Kept::new("auth", options, None, &secrets()).unwrap();
     drop(entered);
     let authenticator = kept.authenticator();
     runtime.block_on(kept.fetch_all());
@@ -386,7 +392,12 @@ fn a_secret_has_to_be_long_and_nobody_elses() {
         fs::write(&path, secret).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let source = KeySource::Secret(SecretRef::File(path.clone()));
-        let kept = Kept::new("auth", &options(vec![issuer_of(source, HOUR, HOUR)]), None);
+        let kept = Kept::new(
+            "auth",
+            &options(vec![issuer_of(source, HOUR, HOUR)]),
+            None,
+            &secrets(),
+        );
         fs::remove_file(&path).unwrap();
         kept.map_err(|problem| problem.to_string())
     };
@@ -407,7 +418,12 @@ fn a_secret_has_to_be_long_and_nobody_elses() {
         .identify(Some(header.as_bytes()), None, now_unix_s());
     assert!(found.is_ok(), "{found:?}");
     let missing = KeySource::Secret(SecretRef::File(Path::new("/nowhere/secret").to_owned()));
-    let problem = Kept::new("auth", &options(vec![issuer_of(missing, HOUR, HOUR)]), None);
+    let problem = Kept::new(
+        "auth",
+        &options(vec![issuer_of(missing, HOUR, HOUR)]),
+        None,
+        &secrets(),
+    );
     assert!(
         problem
             .err()
