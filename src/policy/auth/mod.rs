@@ -112,24 +112,35 @@ impl Verifier {
     }
 }
 
-/// Holds for any header and any certificate: no panic, and nobody is let in by chance.
+/// Holds for any header, token, certificate and key set: no panic, and nobody is let in by chance.
 ///
 /// For fuzzing and property tests.
 pub fn check(data: &[u8]) {
+    // The public key of RFC 8037, appendix A.2.
+    let keys = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"x","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let keys = Keys {
+        set: KeySet::parse(keys).unwrap_or_default(),
+        until_unix_s: None,
+    };
     let verifier = Verifier {
         keys: vec![ApiKey::new("ann", [7; 32])].into(),
-        issuers: vec![Issuer::new(
-            "https://issuer.example",
-            "https://me.example/mcp",
-        )],
+        issuers: vec![Issuer {
+            keys,
+            ..Issuer::new("https://issuer.example", "https://me.example/mcp")
+        }],
         certificates: Some(CertificateRules::default()),
         ..Verifier::default()
     };
+    let authenticator = Authenticator::new(verifier.clone(), None);
     let mut header = b"Bearer ".to_vec();
     header.extend_from_slice(data);
     for authorization in [Some(data), Some(header.as_slice()), None] {
         let found = verifier.identify(authorization, None, 1_700_000_000);
+        let again = authenticator.identify(authorization, None, 1_700_000_000);
         assert!(found.is_err(), "without a key nobody is known");
+        assert_eq!(found.err(), again.err());
     }
     let _ = verifier.identify(None, Some(data), 1_700_000_000);
+    let set = KeySet::parse(data).unwrap_or_default();
+    assert!(set.len() + set.passed_over().len() <= data.len());
 }
