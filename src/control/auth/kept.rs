@@ -121,6 +121,7 @@ impl Kept {
                 .collect(),
             certificates: self.options.certificates.clone(),
             admits_anonymous: self.options.admits_anonymous,
+            expects_keys: self.options.keys_file.is_some(),
         });
     }
 

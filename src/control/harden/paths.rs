@@ -98,6 +98,9 @@ impl Paths {
             let files = [&tls.cert, &tls.key].into_iter().chain(&tls.client_ca);
             files.for_each(|file| paths.file(file));
         }
+        for file in config.auth.files().chain(config.admin_auth.files()) {
+            paths.file(file);
+        }
         paths.directory(&folder(&config.pinning.path));
         if config.management_tools != ManagementTools::Off {
             // They load what an operator names, wherever it is.

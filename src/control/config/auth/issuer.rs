@@ -26,12 +26,12 @@ impl Parsed<'_> {
         audiences: Option<&[Box<str>]>,
     ) -> Read<IssuerOptions> {
         let name = word("jwt.issuer", Some(&document.issuer))?.unwrap_or_default();
-        let audiences = match &document.audience {
+        let audiences: Vec<Box<str>> = match &document.audience {
             Some(OneOrMore::One(one)) => vec![one.as_str().into()],
             Some(OneOrMore::More(more)) => more.iter().map(|one| one.as_str().into()).collect(),
             None => audiences.map(<[_]>::to_vec).unwrap_or_default(),
         };
-        if audiences.is_empty() || audiences.contains(&Box::from("")) {
+        if audiences.is_empty() || audiences.iter().any(|audience| audience.is_empty()) {
             let remedy = "say resource: for the whole server, or audience: here";
             let rule = "has no audience, so that tokens for others would be taken";
             return Err(Refused::new("jwt.audience", &name, rule, remedy));
