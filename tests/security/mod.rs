@@ -11,8 +11,10 @@
 //! | arguments that become headers or paths (CVE-2026-29791) | [`upstreams`] |
 //! | tools that change, shadow others, or drive a terminal | [`tools`] |
 
+mod audit;
 mod hosts;
 mod management;
+mod secrets;
 mod sessions;
 mod smuggling;
 mod tools;
