@@ -14,6 +14,7 @@ mod probe;
 mod secret;
 mod serve;
 mod tool;
+mod upstream;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -68,11 +69,14 @@ enum Command {
     /// Manage the directory of loaded components.
     #[command(subcommand, after_help = component::EXAMPLES)]
     Component(component::ComponentCommand),
-    /// Serve the management tools on standard input and output: they load components and grant permissions.
+    /// Serve the management tools on standard input and output: they load and remove components.
     Manage(manage::ManageArgs),
     /// Make API keys, for callers that are asked who they are.
     #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::KeyCommand),
+    /// Manage what upstreams need of an operator.
+    #[command(subcommand, after_help = upstream::EXAMPLES)]
+    Upstream(upstream::UpstreamCommand),
     /// Manage the encrypted store of secrets.
     #[command(subcommand, after_help = secret::EXAMPLES)]
     Secret(secret::SecretCommand),
@@ -195,6 +199,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Component(command) => component::run(&command),
         Command::Manage(args) => manage::run(&args),
         Command::Key(command) => key::run(&command),
+        Command::Upstream(command) => upstream::run(&command),
         Command::Secret(command) => secret::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Probe(args) => probe::run(&args),

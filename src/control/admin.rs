@@ -28,8 +28,8 @@ use tokio::sync::Notify;
 use crate::audit::Audit;
 use crate::mcp::HostRules;
 use crate::metrics::{self, Extra};
-use crate::shard::TlsListener;
 use crate::policy::auth::Authenticator;
+use crate::shard::TlsListener;
 
 use self::listener::Bounded;
 pub use self::secure::Peer;

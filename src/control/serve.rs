@@ -20,6 +20,8 @@ use crate::limits::Limits;
 use crate::mcp::{HostRules, Sessions};
 use crate::mem::ByteBudget;
 use crate::policy::auth::Authenticator;
+use crate::policy::rule::Effect;
+use crate::policy::{Limiter, RuleSet};
 use crate::shard::{
     IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, TlsListener,
     bind_listeners,
@@ -91,6 +93,7 @@ pub fn run(
     } = prepare(config)?;
     set.pin(config, auditing.audit())?;
     set.tell(auditing.audit());
+    let (rules, limiter) = guards(config)?;
     let hosts = host_rules(config, address)?;
     // There are at most 1,024 shards.
     let homes = 0..u16::try_from(config.shards).unwrap_or(u16::MAX);
@@ -99,7 +102,8 @@ pub fn run(
         .with_state_key(state_key)
         .with_audit(auditing.audit())
         .with_http_sse(config.http_sse)
-        .with_neutralising(config.sanitize.outputs);
+        .with_neutralising(config.sanitize.outputs)
+        .with_guards(auth.data(), rules, limiter);
     let shared = Arc::new(match certificates.data() {
         Some(listener) => shared.with_tls(listener),
         None => shared,
@@ -176,6 +180,25 @@ pub fn run(
     audit::shutdown(&shared.audit, &result);
     recorder.stop();
     result
+}
+
+/// Who may do what, and how often.
+///
+/// Errors: there are more rules, or more keys in them, than may be.
+fn guards(config: &Config) -> Result<(RuleSet, Limiter), Problem> {
+    // On loopback whoever is known may do everything, until a rule says otherwise.
+    let default = config.rules.default_effect(config.is_exposed(), false);
+    if default == Effect::Deny && config.rules.rules.is_empty() && config.rules.roles.is_empty() {
+        tracing::warn!(
+            "no rule allows anything, so nobody may call anything: write `rules`, or `default_rule: allow`"
+        );
+    }
+    let rules = RuleSet::compile(&config.rules, default).map_err(|error| {
+        let remedy = "have fewer";
+        Problem::operator(exit::CONFIG, "rules", "", error.to_string(), remedy)
+    })?;
+    let limiter = Limiter::new(&config.rates, config.limits.rate_key_count_max);
+    Ok((rules, limiter))
 }
 
 /// What all threads share: what is offered at first, one port for each thread, and the upstreams, if there are any, whose homes

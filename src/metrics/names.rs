@@ -105,6 +105,9 @@ metrics! {
         RefusedProtocol = "refusals"["reason" = "protocol"], "Requests refused, by reason.";
         RefusedSession = "refusals"["reason" = "session"], "Requests refused, by reason.";
         RefusedOverload = "refusals"["reason" = "overload"], "Requests refused, by reason.";
+        RefusedUnknown = "refusals"["reason" = "unauthenticated"], "Requests refused, by reason.";
+        RefusedRule = "refusals"["reason" = "rule"], "Requests refused, by reason.";
+        RefusedRate = "refusals"["reason" = "rate"], "Requests refused, by reason.";
         RefusedOther = "refusals"["reason" = "other"], "Requests refused, by reason.";
         CallOk = "tool_calls"["outcome" = "ok"], "Tool calls by outcome.";
         CallToolError = "tool_calls"["outcome" = "tool_error"], "Tool calls by outcome.";

@@ -25,6 +25,6 @@ pub use health::{Health, HealthRules};
 pub use identity::{Identity, Proof};
 pub use outlier::{OutlierRules, Outliers};
 pub use pattern::Pattern;
-pub use rate::{Keys, Limited, Limiter, RateOptions};
+pub use rate::{Keys as RateKeys, Limited, Limiter, RateOptions};
 pub use retry::{Budget, BudgetRules, Failed, Reached, may_repeat};
-pub use rule::{Decision, RuleOptions, RuleSet};
+pub use rule::{Decision, Owned, Request as RuleRequest, RuleOptions, RuleSet};

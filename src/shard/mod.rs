@@ -27,6 +27,7 @@ mod exchange;
 mod inbox;
 mod known;
 mod listen;
+mod memo;
 mod receive;
 mod refusals;
 mod relay;
@@ -37,6 +38,7 @@ mod stdio;
 mod stream;
 mod sweep;
 mod tls;
+mod trail;
 mod transmit;
 
 #[cfg(test)]
@@ -53,11 +55,11 @@ use crate::ring::{Completion, ListenerKey, Ring, SocketKey};
 pub use channel::Word;
 use connection::{Connection, Phase};
 use relay::{Relay, socket_of};
-use tls::Handshakes;
 pub use run::{IoKind, ListenOptions, ShardThread, bind_listeners};
 pub use service::{Service, ServiceOptions};
 pub use shared::{Gate, HomeNumbers, Message, Port, Shared, Snapshot, Upstreams};
 pub use stdio::StdioServer;
+use tls::Handshakes;
 pub use tls::{TlsListener, TlsSetup};
 
 /// Time without anything to do after which a shard frees the buffers that it keeps at hand.

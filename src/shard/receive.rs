@@ -220,7 +220,12 @@ impl<R: Ring> Shard<R> {
             return false;
         };
         let address = self.connection(socket).and_then(|c| c.address);
-        let early = self.service.early(&head);
+        let started = self.service.clock();
+        let arrival = Arrival {
+            client_certificate: client_certificate(&self.connections, socket),
+            ..Arrival::plain(socket, address, started, now_ms)
+        };
+        let early = self.service.early(&head, arrival);
         let started = self.service.clock();
         let expects = head.expect_continue;
         let Some(connection) = self.connection(socket) else {
@@ -236,13 +241,10 @@ impl<R: Ring> Shard<R> {
                     return false;
                 };
                 let mut answer = std::mem::take(&mut **buffer);
+                // Not kept over the changes in between: it borrows the connection.
                 let arrival = Arrival {
-                    socket,
-                    address,
                     client_certificate: client_certificate(&self.connections, socket),
-                    started,
-                    head_ns: 0,
-                    now_ms,
+                    ..Arrival::plain(socket, address, started, now_ms)
                 };
                 self.service.refuse_early(&head, arrival, &mut answer);
                 if let Some(buffer) = out.as_mut() {

@@ -24,6 +24,8 @@ use crate::mcp::neutralise;
 use crate::mcp::request_state::StateKey;
 use crate::mcp::{HostRules, List, Method, SessionEvents, SessionId, Sessions, StreamId};
 use crate::metrics::ShardMetrics;
+use crate::policy::auth::Authenticator;
+use crate::policy::{Limiter, RuleSet};
 use crate::upstream::remote::Remote;
 use crate::upstream::transport::TransportStats;
 
@@ -291,6 +293,12 @@ pub struct Shared {
     pub http_sse: bool,
     /// Whether what tools answer is made harmless for terminals and readers.
     pub neutralises: bool,
+    /// Who may call.
+    pub authenticator: Arc<Authenticator>,
+    /// Who may do what.
+    pub rules: Arc<RuleSet>,
+    /// How often.
+    pub limiter: Arc<Limiter>,
     /// The calls of sessions that have left their shard.
     pub(super) away: CallIndex,
     draining: AtomicBool,
@@ -331,6 +339,9 @@ impl Shared {
             ports: (0..shard_count).map(|_| Port::default()).collect(),
             http_sse: false,
             neutralises: true,
+            authenticator: Arc::new(Authenticator::anonymous()),
+            rules: Arc::new(RuleSet::allow_all()),
+            limiter: Arc::default(),
             audit: Audit::off(),
             state_key: StateKey::new(random_key()),
             epoch: Instant::now(),
@@ -357,6 +368,22 @@ impl Shared {
     #[must_use]
     pub fn with_http_sse(self, http_sse: bool) -> Self {
         Self { http_sse, ..self }
+    }
+
+    /// The same, for callers who are known to this authenticator, and may do what these rules and limits say.
+    #[must_use]
+    pub fn with_guards(
+        self,
+        authenticator: Arc<Authenticator>,
+        rules: RuleSet,
+        limiter: Limiter,
+    ) -> Self {
+        Self {
+            authenticator,
+            rules: Arc::new(rules),
+            limiter: Arc::new(limiter),
+            ..self
+        }
     }
 
     /// The same, with the answers of tools made harmless or as they are.

@@ -25,6 +25,7 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upstream_auth_document;
 mod upstreams;
 mod upstreams_document;
 mod values;
@@ -38,16 +39,15 @@ use std::time::Duration;
 
 use serde_saphyr::Spanned;
 
+use super::secrets::StorePlace;
 use crate::component::ComponentOptions;
 use crate::control::auth::AuthOptions;
 use crate::control::pins::PinOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
-use crate::policy::{RateOptions, RuleOptions};
 use crate::policy::auth::Resource;
+use crate::policy::{RateOptions, RuleOptions};
 use crate::upstream::settings::Upstream;
-
-use super::secrets::StorePlace;
 pub use audit::{AuditSettings, WhenFull};
 pub(crate) use auth::{parse_date, parse_keys, show_date};
 pub use choices::{
@@ -105,7 +105,7 @@ pub struct Config {
     pub pinning: PinOptions,
     /// Where texts are made harmless for terminals and readers.
     pub sanitize: Sanitize,
-    /// Where the tools are that load components and grant permissions.
+    /// Where the tools are that load and remove components.
     pub management_tools: ManagementTools,
     /// Names under which the server may be called, beside loopback and the listen address.
     pub allowed_hosts: Vec<String>,

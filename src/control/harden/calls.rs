@@ -220,14 +220,7 @@ pub(super) const ONLY_WITH: &[(i64, u8, &[u64])] = &[
     (
         SYS_ioctl,
         1,
-        &[
-            FIONBIO,
-            FIONREAD,
-            FIOCLEX,
-            FIONCLEX,
-            TCGETS,
-            TIOCGWINSZ,
-        ],
+        &[FIONBIO, FIONREAD, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ],
     ),
     (
         SYS_prctl,

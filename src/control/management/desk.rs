@@ -53,10 +53,6 @@ impl Desk {
                 offset,
                 limit,
             } => self.list(query, *offset, *limit),
-            Order::GetPolicy { .. }
-            | Order::Grant { .. }
-            | Order::Revoke { .. }
-            | Order::Reset { .. } => Err(Problem::operator(1, "x", "", "", "")),
         };
         match done {
             Ok(answer) => Ok(answer.to_string()),
@@ -77,7 +73,7 @@ impl Desk {
     }
 
     fn unload(&self, id: &str) -> Result<String, String> {
-        let removed = loading::remove(&self.config, &self.store, id);
+        let removed = loading::remove(&self.store, id);
         match removed {
             Ok(manifest) => {
                 let answer =

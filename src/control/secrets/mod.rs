@@ -31,8 +31,11 @@ pub use store::{Entries, SecretStore, StorePlace};
 #[derive(Clone)]
 pub struct Secrets(Arc<Inner>);
 
+/// Gives the value of a variable.
+type Environment = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
 struct Inner {
-    environment: Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    environment: Environment,
     store: SecretStore,
     kept: ArcSwap<Kept>,
     // Held while the store is opened, by control's threads only.

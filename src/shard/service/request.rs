@@ -17,7 +17,6 @@ use super::{Served, Service, target_of};
 pub(in super::super) struct Arrival<'a> {
     pub(in super::super) socket: SocketKey,
     /// The certificate, in DER, that its client has shown and TLS has verified.
-    #[allow(dead_code)]
     pub(in super::super) client_certificate: Option<&'a [u8]>,
     /// Where it comes from, if the connection still is one.
     pub(in super::super) address: Option<IpAddr>,
@@ -26,6 +25,25 @@ pub(in super::super) struct Arrival<'a> {
     /// What reading its head took.
     pub(in super::super) head_ns: u64,
     pub(in super::super) now_ms: u64,
+}
+
+impl<'a> Arrival<'a> {
+    /// Without a certificate, and with a head whose reading took no time.
+    pub(in super::super) fn plain(
+        socket: SocketKey,
+        address: Option<IpAddr>,
+        started: u64,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            socket,
+            address,
+            client_certificate: None,
+            started,
+            head_ns: 0,
+            now_ms,
+        }
+    }
 }
 
 /// A whole request: its head as it was read, and what is known beside it.

@@ -129,7 +129,6 @@ impl Parsed<'_> {
             )),
         }
     }
-
 }
 
 fn algorithms(document: &IssuerDocument, source: &KeySource) -> Read<Vec<Algorithm>> {
