@@ -28,6 +28,7 @@ from appliance import NODE, TOOLS, Appliance, Tally  # noqa: E402
 from modern import listed, post  # noqa: E402
 
 SUITE = TOOLS / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+COMPONENT = HERE.parent / "components" / "printer.wat"
 EXPECTED = HERE / "expected-failures-client.yaml"
 # `  - auth/metadata-default [2025-11-25,2026-07-28]`
 LISTED = re.compile(r"^  - (auth/\S+) \[([\w,-]+)\]$", re.MULTILINE)
@@ -65,14 +66,16 @@ def drive(url):
     context = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "margay.yaml"
-        upstream = {"url": url, "prefix": "never", "auth": auth(scenario, context, folder)}
+        upstream = {"url": url, "prefix": "always", "auth": auth(scenario, context, folder)}
         # JSON is YAML.
         config.write_text(json.dumps({"upstreams": {"mock": upstream}}))
-        with Appliance("--config", str(config)) as front:
+        # With a tool of its own it is ready, whatever becomes of the upstream.
+        with Appliance(str(COMPONENT), "--config", str(config)) as front:
             until = time.monotonic() + OFFERED_SECONDS_MAX
             names = []
             while not names and time.monotonic() < until:
-                names = [tool["name"] for tool in listed(front.url, "tools/list", "tools")]
+                tools = listed(front.url, "tools/list", "tools")
+                names = [tool["name"] for tool in tools if tool["name"].startswith("mock__")]
                 time.sleep(0.1)
             for name in names:
                 try:
@@ -100,7 +103,8 @@ def run(tally, scenario, version, keep):
     report = keep / version / scenario
     shutil.rmtree(report, ignore_errors=True)  # else it would be added to
     command = [NODE, str(SUITE), "client", "--command", f"{sys.executable} {HERE / 'client.py'} --drive"]
-    command += ["--scenario", scenario, "--spec-version", version, "--timeout", "60000", "-o", str(report)]
+    # Without --force what is in no revision is passed over.
+    command += ["--scenario", scenario, "--spec-version", version, "--force", "--timeout", "60000", "-o", str(report)]
     done = subprocess.run(
         command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=SCENARIO_SECONDS_MAX,
     )
