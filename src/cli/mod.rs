@@ -69,7 +69,7 @@ enum Command {
     /// Manage the directory of loaded components.
     #[command(subcommand, after_help = component::EXAMPLES)]
     Component(component::ComponentCommand),
-    /// Serve the management tools on standard input and output: they load components and grant permissions.
+    /// Serve the management tools on standard input and output: they load and remove components.
     Manage(manage::ManageArgs),
     /// Make API keys, for callers that are asked who they are.
     #[command(subcommand, after_help = key::EXAMPLES)]

@@ -49,7 +49,7 @@ pub(super) enum SecretCommand {
     },
     /// Take the secrets of Wassette's secrets directory, all or none.
     Import {
-        /// The directory with <component id>.yaml files.
+        /// The directory with `COMPONENT.yaml` files.
         directory: PathBuf,
         #[command(flatten)]
         common: Common,

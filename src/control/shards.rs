@@ -22,6 +22,9 @@ use super::store::Change;
 /// Time for a shard to answer; it answers between two turns of its loop, so this is long.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
 
+/// How often callers are forgotten of whom nothing is remembered.
+const RATE_SWEEP_PERIOD_S: u64 = 10;
+
 /// Sessions looked at in one second. At 100,000 sessions each is looked at every ten seconds.
 const SWEEP_BUDGET: usize = 10_000;
 
@@ -424,6 +427,11 @@ impl Plane for Shards {
     }
 
     fn tick(&self) {
+        let now_ms = self.shared.now_ms();
+        // Once in a while: it costs some nanoseconds for each caller that is remembered.
+        if (now_ms / 1_000).is_multiple_of(RATE_SWEEP_PERIOD_S) {
+            self.shared.limiter.sweep(now_ms.saturating_mul(1_000_000));
+        }
         if self.publisher.sees_approvals() {
             let publisher = Arc::clone(&self.publisher);
             // It may have to wait for a component that is being compiled.

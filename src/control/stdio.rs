@@ -48,6 +48,7 @@ pub fn run(config: &Config) -> Result<(), Problem> {
         mut set,
         watch,
     } = prepare(config)?;
+    super::secrets::know_plain(config);
     let auditing = AuditKept::start(config)?;
     set.pin(config, auditing.audit.clone())?;
     set.tell(auditing.audit.clone());

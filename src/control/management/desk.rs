@@ -53,10 +53,6 @@ impl Desk {
                 offset,
                 limit,
             } => self.list(query, *offset, *limit),
-            Order::GetPolicy { .. }
-            | Order::Grant { .. }
-            | Order::Revoke { .. }
-            | Order::Reset { .. } => Err(Problem::operator(1, "x", "", "", "")),
         };
         match done {
             Ok(answer) => Ok(answer.to_string()),
