@@ -227,3 +227,20 @@ fn what_the_fuzzer_begins_with_is_held_to_what_it_promises() {
         check(text.as_bytes());
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn nobody_is_let_in_by_chance(data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        check(&data);
+    }
+
+    #[test]
+    fn no_mixture_of_two_tokens_is_a_third(cut in 0..500_usize, other in 0..500_usize) {
+        let verifier = verifier();
+        let (first, second) = (good(), token(&json!({"alg": "ES256"}), &claims_with(&json!({"sub": "root"}))));
+        let mixed = format!("{}{}", &first[..cut.min(first.len())], &second[other.min(second.len())..]);
+        if mixed != first && mixed != second {
+            proptest::prop_assert!(identify(&verifier, &mixed).is_err());
+        }
+    }
+}
