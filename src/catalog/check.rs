@@ -26,7 +26,11 @@ pub fn check(data: &[u8]) {
             headers: Vec::new(),
             tls: TlsOptions::default(),
         };
-        let remote = Remote::new(index, Upstream::new(["one", "two"][index], transport), Vec::new());
+        let remote = Remote::new(
+            index,
+            Upstream::new(["one", "two"][index], transport),
+            Vec::new(),
+        );
         let listing = RawListing {
             spoken,
             facts: data.to_vec(),

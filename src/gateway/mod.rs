@@ -64,8 +64,8 @@ use pending::{Ask, Pending};
 pub use route::Numbers;
 use route::Route;
 pub use word::{
-    AskKey, Call, CallerKey, ChildKey, ChildNews, ChildOrder, ControlLink, CredentialWant, Done, Follow, News,
-    Patience, RawListing, Word,
+    AskKey, Call, CallerKey, ChildKey, ChildNews, ChildOrder, ControlLink, CredentialWant, Done,
+    Follow, News, Patience, RawListing, Word,
 };
 
 /// Links of one home: sessions and children beyond it are refused.

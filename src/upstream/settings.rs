@@ -10,8 +10,8 @@ use super::http::{PoolRules, Url};
 use super::naming::{Glob, NameRules};
 use super::stdio::ResourceLimits;
 use super::tls::TlsOptions;
-use crate::secret::SecretRef;
 use crate::policy::{BreakerRules, BudgetRules, HealthRules, OutlierRules, Strategy};
+use crate::secret::SecretRef;
 
 /// One upstream.
 #[derive(Clone, Debug, PartialEq)]

@@ -74,7 +74,11 @@ fn challenge<'b>(head: &ResponseHead<'b>) -> Option<&'b [u8]> {
         scheme.eq_ignore_ascii_case(b"bearer")
     };
     head.www_authenticate
-        .and_then(|first| head.values("WWW-Authenticate").find(is_bearer).or(Some(first)))
+        .and_then(|first| {
+            head.values("WWW-Authenticate")
+                .find(is_bearer)
+                .or(Some(first))
+        })
         .filter(|value| value.len() <= CHALLENGE_BYTES_MAX)
 }
 
