@@ -379,3 +379,30 @@ fn a_static_header_is_read_from_where_it_is_kept() {
     assert!(entries.contains(r#"["x-key","static-canary"]"#));
     assert!(!appliance.stderr().contains("static-canary"));
 }
+
+#[test]
+fn an_authorization_that_wants_a_person_is_not_followed_for_one() {
+    let upstream = Guarded::start();
+    upstream.set(|manners| manners.wants_person = true);
+    let appliance = serve(&config(&upstream, "authorization_code: {follow: true}"));
+    why_down(&appliance, "it wants a person");
+    assert!(upstream.token_requests().is_empty());
+}
+
+#[test]
+fn a_server_that_is_away_is_not_taken_for_one_that_refuses() {
+    let upstream = Guarded::start();
+    let folder = scratch("credentials");
+    let config = config(&upstream, "authorization_code: {}");
+    let done = login(&folder, &config, &["--follow"]).output().unwrap();
+    assert!(done.status.success(), "{}", said(&done));
+    upstream.set(|manners| manners.token_error = Some("temporarily_unavailable"));
+    let printer = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/components/printer.wat");
+    let state = folder.join("state").display().to_string();
+    let appliance = Appliance::with(&[printer, "--state-dir", &state], &config);
+    why_down(&appliance, "temporarily_unavailable");
+    upstream.set(|manners| manners.token_error = None);
+    appliance.eventually("what was allowed still counts", || {
+        offered(&appliance).iter().any(|name| name == "count")
+    });
+}

@@ -32,11 +32,12 @@ impl Account {
         why: &Why,
     ) -> Result<Tokens, String> {
         let found = self.found_for(settings, &why.challenge).await?;
+        let mut what = "it wants more scopes than were allowed".to_owned();
         if !why.lacks_scopes {
             self.found = Some(found.clone());
             match self.refreshed(settings).await {
                 Ok(tokens) => return Ok(tokens),
-                Err(why) => tracing::debug!(upstream = self.remote.name(), why, "no refresh"),
+                Err(no_refresh) => what = format!("nothing is allowed now ({no_refresh})"),
             }
         }
         if settings.follow {
@@ -46,11 +47,9 @@ impl Account {
         }
         let wanted = Scopes::parse(why.challenge.scope.as_deref().unwrap_or_default());
         let wanted = wanted.with(&self.asked).to_string();
-        self.store.change(|memory| memory.wanted_scopes = wanted)?;
-        let what = match why.lacks_scopes {
-            true => "it wants more scopes than were allowed",
-            false => "nobody has allowed it yet, or no longer",
-        };
+        if self.store.load()?.wanted_scopes != wanted {
+            self.store.change(|memory| memory.wanted_scopes = wanted)?;
+        }
         Err(format!(
             "{what}: an operator runs `margay upstream login {}`",
             self.remote.name()
@@ -62,14 +61,14 @@ impl Account {
         &mut self,
         settings: &AuthorizationCode,
     ) -> Result<Tokens, String> {
-        let found = self.found.clone().ok_or("nothing was allowed yet")?;
+        let found = self.found.clone().ok_or("nobody has allowed it yet")?;
         let issuer = found.server.issuer.clone();
         let memory = self.store.load()?;
         let known = memory.issuers.get(&issuer).cloned().unwrap_or_default();
         let refresh = known
             .refresh_token
             .as_deref()
-            .ok_or("there is no refresh token")?;
+            .ok_or("nobody has allowed it yet")?;
         let refresh = secret(refresh);
         let client = self.known_client(settings, known.client.as_ref())?;
         self.asked = self.asked.with(&Scopes::parse(&known.scopes));
@@ -219,6 +218,11 @@ impl Account {
     fn remember(&self, issuer: &str, registered: &Registered) -> Result<(), String> {
         self.store.change(|memory| {
             let at = memory.issuers.entry(issuer.to_owned()).or_default();
+            let is_same = |known: &Registered| known.client_id == registered.client_id;
+            if !at.client.as_ref().is_some_and(is_same) {
+                // What another was given is of no use to this one.
+                at.refresh_token = None;
+            }
             at.client = Some(registered.clone());
         })
     }

@@ -23,6 +23,8 @@ pub struct Manners {
     pub refuses_all: bool,
     /// What token requests get instead.
     pub token_error: Option<&'static str>,
+    /// Whether an authorization shows a page first.
+    pub wants_person: bool,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +77,7 @@ impl Guarded {
             expires_in: 3600,
             refuses_all: false,
             token_error: None,
+            wants_person: false,
         };
         let inside = Arc::new(Inside {
             origin: format!("http://{address}"),
@@ -216,6 +219,9 @@ impl Inside {
     }
 
     fn authorize(&self, query: &str) -> Reply {
+        if self.manners.lock().unwrap().wants_person {
+            return reply(200, &json!({"page": "log in"}));
+        }
         let value = |name: &str| field(query, name).unwrap_or_default();
         let mut known = self.known.lock().unwrap();
         known.scopes = value("scope");
