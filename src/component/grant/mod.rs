@@ -1,0 +1,33 @@
+//! The host side of permissions: what a component's policy grants is there, and nothing else is.
+//!
+//! Every capability of WASI that leads out of the sandbox asks one [`Decide`](crate::policy::permission::Decide): paths of files, HTTP
+//! requests, addresses, names, variables. The [`Gate`] of an instance asks it, for the component and for whom its call is made, and
+//! tells the audit log of each refusal with the rule, or that no rule allows it.
+//!
+//! Invariants:
+//! - what is opened or connected to is what was asked about: paths are walked by descriptors and not by names, addresses are resolved here
+//!   and connected to as they were checked;
+//! - a call that is made for somebody may do what both the component's grants and that somebody's allow;
+//! - a guest never holds a secret that is sent for it.
+
+mod budget;
+mod environment;
+mod files;
+mod gate;
+mod grants;
+mod http;
+mod names;
+mod outward;
+mod path;
+mod sockets;
+
+pub(crate) use budget::{Overspent, metered};
+pub(crate) use environment::link as link_environment;
+pub(crate) use files::link as link_files;
+pub(crate) use gate::{Gate, Guard};
+pub use grants::{Behalf, Grants, Injector, Root, Value};
+pub(crate) use http::{Hooks, link as link_http};
+pub(crate) use names::link as link_names;
+pub(crate) use outward::Outward;
+pub use outward::{Resolve, Resolving};
+pub(crate) use sockets::check as check_sockets;
