@@ -8,7 +8,6 @@ mod choices;
 mod document;
 mod limits_document;
 mod management;
-mod nearest;
 mod paths;
 mod pinning;
 mod refusal;
@@ -36,7 +35,7 @@ pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
 };
 use document::Document;
-pub(crate) use nearest::nearest;
+pub(crate) use crate::error::nearest;
 pub use paths::default_component_dir;
 pub use pinning::Sanitize;
 pub(crate) use values::show_size;
