@@ -70,8 +70,8 @@ pub(super) fn run(command: &ComponentCommand) -> Result<u8, Problem> {
             inspect(&config, &store, name)
         }
         ComponentCommand::Remove { name, common } => {
-            let (config, store) = open(common)?;
-            let removed = loading::remove(&config, &store, name)?;
+            let (_, store) = open(common)?;
+            let removed = loading::remove(&store, name)?;
             print_line(&format!(
                 "removed {} ({})",
                 removed.name,

@@ -6,10 +6,12 @@
 
 mod child;
 mod component;
+mod key;
 mod manage;
 mod probe;
 mod serve;
 mod tool;
+mod upstream;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -66,6 +68,12 @@ enum Command {
     Component(component::ComponentCommand),
     /// Serve the management tools on standard input and output: they load components and grant permissions.
     Manage(manage::ManageArgs),
+    /// Make API keys, for callers that are asked who they are.
+    #[command(subcommand, after_help = key::EXAMPLES)]
+    Key(key::KeyCommand),
+    /// Manage what upstreams need of an operator.
+    #[command(subcommand, after_help = upstream::EXAMPLES)]
+    Upstream(upstream::UpstreamCommand),
     /// Say whether this host is fit, and what to change where it is not.
     Probe(probe::ProbeArgs),
     /// Watch over one child of margay's: for margay itself.
@@ -181,6 +189,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Tool(command) => tool::run(&command),
         Command::Component(command) => component::run(&command),
         Command::Manage(args) => manage::run(&args),
+        Command::Key(command) => key::run(&command),
+        Command::Upstream(command) => upstream::run(&command),
         Command::Probe(args) => probe::run(&args),
         Command::KeepChild(args) => child::keep(&args),
         Command::LaunchChild(args) => child::launch(&args),

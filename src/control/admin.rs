@@ -1,9 +1,12 @@
 //! The admin listener: metrics, health, readiness, and the order to look at the component directory at once.
 //!
-//! Every route checks `Host` and `Origin` before anything else, because a page in a browser can reach a loopback port too.
+//! Every route checks `Host` and `Origin` before anything else, because a page in a browser can reach a loopback port too; then who
+//! calls, as `admin_auth` says.
 //! It never shares a port with MCP, and nothing here is reachable through the data listeners.
 
+mod identify;
 mod listener;
+mod secure;
 mod tools;
 
 use std::net::SocketAddr;
@@ -22,10 +25,14 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::audit::Audit;
 use crate::mcp::HostRules;
 use crate::metrics::{self, Extra};
+use crate::policy::auth::Authenticator;
+use crate::shard::TlsListener;
 
 use self::listener::Bounded;
+pub use self::secure::Peer;
 use super::management::Endpoint;
 use super::plane::Plane;
 
@@ -43,6 +50,8 @@ pub struct Admin {
     hosts: Arc<HostRules>,
     reload: Arc<Notify>,
     management: Option<Endpoint>,
+    authenticator: Arc<Authenticator>,
+    audit: Audit,
     starting: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
 }
@@ -59,6 +68,8 @@ impl Admin {
             hosts: Arc::new(hosts),
             reload: Arc::default(),
             management: None,
+            authenticator: Arc::new(Authenticator::anonymous()),
+            audit: Audit::off(),
             starting: Arc::default(),
             draining: Arc::default(),
         }
@@ -69,6 +80,16 @@ impl Admin {
     pub fn with_management(self, endpoint: Option<Endpoint>) -> Self {
         Self {
             management: endpoint,
+            ..self
+        }
+    }
+
+    /// The same for those alone whom this authenticator knows; whoever else comes is told to the audit log.
+    #[must_use]
+    pub fn with_auth(self, authenticator: Arc<Authenticator>, audit: Audit) -> Self {
+        Self {
+            authenticator,
+            audit,
             ..self
         }
     }
@@ -89,9 +110,10 @@ impl Admin {
     }
 
     /// Serves the routes to whoever connects, for ever.
-    pub async fn serve(self, listener: TcpListener) {
-        let bounded = Bounded::new(listener, CONNECTIONS_MAX, EXCHANGE_DEADLINE);
-        if let Err(error) = axum::serve(bounded, self.router()).await {
+    pub async fn serve(self, listener: TcpListener, tls: Option<Arc<TlsListener>>) {
+        let bounded = Bounded::new(listener, CONNECTIONS_MAX, EXCHANGE_DEADLINE).with_tls(tls);
+        let service = self.router().into_make_service_with_connect_info::<Peer>();
+        if let Err(error) = axum::serve(bounded, service).await {
             tracing::error!(%error, "the admin listener has ended");
         }
     }
@@ -110,6 +132,8 @@ impl Admin {
             .route("/components/reload", post(reload))
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method)
+            .layer(from_fn_with_state(self.clone(), identify::check))
+            // The last one added is the first one asked.
             .layer(from_fn_with_state(self.clone(), check_host))
             .with_state(self)
     }

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::config::Config;
-use super::serve::backend;
 use super::store::{Loaded, Manifest, Store};
 use crate::component::{Component, Runtime, RuntimeOptions};
 use crate::error::{Problem, exit};
-use crate::tape::Recorder;
+use crate::tape::{Backend, Recorder};
 
 /// A runtime that compiles for this configuration, and keeps what it compiled where `serve` finds it.
 ///
@@ -31,7 +30,8 @@ pub fn load(
     file: &Path,
     name: Option<&str>,
 ) -> Result<Loaded, Problem> {
-    let recorder = Recorder::start(backend(config.io))?;
+    // Ordinary system calls: a process that has given up what it does not need makes no rings any longer.
+    let recorder = Recorder::start(Backend::Plain)?;
     let runtime = runtime(config)?;
     let validate = |name: &str, bytes: &[u8]| {
         // On a thread of its own: compiling may block on the workers' runtime, and this closure is called from async code.
@@ -58,8 +58,8 @@ pub fn load(
 /// Removes a component by name, or by a unique beginning of its digest.
 ///
 /// Errors: there is none, or it cannot be removed.
-pub fn remove(config: &Config, store: &Store, name: &str) -> Result<Manifest, Problem> {
-    let recorder = Recorder::start(backend(config.io))?;
+pub fn remove(store: &Store, name: &str) -> Result<Manifest, Problem> {
+    let recorder = Recorder::start(Backend::Plain)?;
     wait(store.remove(&recorder.handle(), name))?
 }
 

@@ -123,7 +123,7 @@ impl Home {
         };
         let thread = ShardThread::start(
             usize::from(HOME),
-            io_kind(config.io),
+            io_kind(config),
             Arc::clone(shared),
             Vec::new(),
             options,

@@ -31,6 +31,19 @@ impl Known {
         Rc::new(Self::new(Identity::anonymous()))
     }
 
+    /// Somebody who was not asked yet: nobody's sessions are his.
+    pub(super) fn nobody() -> Rc<Self> {
+        let identity = Identity {
+            principal: Principal(u128::MAX),
+            subject: "nobody".into(),
+            ..Identity::anonymous()
+        };
+        Rc::new(Self {
+            identity,
+            name: None,
+        })
+    }
+
     pub(super) fn principal(&self) -> Principal {
         self.identity.principal
     }

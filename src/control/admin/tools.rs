@@ -1,13 +1,16 @@
 //! The management tools at `/mcp` of the admin listener.
 
+use std::sync::Arc;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::Response;
 
 use super::{Admin, JSON, problem};
 use crate::control::management::{Answer, Endpoint};
 use crate::mcp::{HttpFacts, Principal};
+use crate::policy::Identity;
 
 /// A POST: one message.
 pub(super) async fn call(State(admin): State<Admin>, request: Request) -> Response {
@@ -15,6 +18,7 @@ pub(super) async fn call(State(admin): State<Admin>, request: Request) -> Respon
         return problem(StatusCode::NOT_FOUND, "the management tools are off");
     };
     let (parts, body) = request.into_parts();
+    let principal = principal_of(&parts.extensions);
     let Ok(body) = to_bytes(body, endpoint.body_bytes_max()).await else {
         let text = format!(
             "the body is longer than limits.body_bytes_max ({} bytes), or did not come whole",
@@ -23,7 +27,7 @@ pub(super) async fn call(State(admin): State<Admin>, request: Request) -> Respon
         return problem(StatusCode::PAYLOAD_TOO_LARGE, &text);
     };
     answer(endpoint, parts.headers, move |endpoint, facts| {
-        endpoint.post(facts, Principal::ANONYMOUS, &body)
+        endpoint.post(facts, principal, &body)
     })
     .await
 }
@@ -33,11 +37,18 @@ pub(super) async fn end(State(admin): State<Admin>, request: Request) -> Respons
     let Some(endpoint) = admin.management else {
         return problem(StatusCode::NOT_FOUND, "the management tools are off");
     };
-    let headers = request.into_parts().0.headers;
-    answer(endpoint, headers, |endpoint, facts| {
-        endpoint.delete(facts, Principal::ANONYMOUS)
+    let parts = request.into_parts().0;
+    let principal = principal_of(&parts.extensions);
+    answer(endpoint, parts.headers, move |endpoint, facts| {
+        endpoint.delete(facts, principal)
     })
     .await
+}
+
+/// Whom the listener knows the caller as.
+fn principal_of(extensions: &Extensions) -> Principal {
+    let identity = extensions.get::<Arc<Identity>>();
+    identity.map_or(Principal::ANONYMOUS, |identity| identity.principal)
 }
 
 /// On a thread that may block: to load a component is to compile it.

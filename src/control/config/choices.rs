@@ -113,6 +113,10 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--admin`.
     pub admin: Option<String>,
+    /// `--tls-cert`.
+    pub tls_cert: Option<PathBuf>,
+    /// `--tls-key`.
+    pub tls_key: Option<PathBuf>,
     /// `--shards`.
     pub shards: Option<usize>,
     /// `--io`.
@@ -137,6 +141,8 @@ pub struct Overrides {
     pub upstreams: Vec<String>,
     /// `--access-log`.
     pub access_log: Option<PathBuf>,
+    /// `--hardening`.
+    pub hardening: Option<String>,
     /// `--log-level`.
     pub log_level: Option<LogLevel>,
     /// `--log-format`.

@@ -4,15 +4,26 @@
 //! never ignored. Values carry units. What comes out is complete: every default is filled in and every relation is checked.
 #![forbid(unsafe_code)]
 
+mod auth;
+mod auth_document;
 mod choices;
 mod document;
+mod hardening;
 mod limits_document;
 mod management;
 mod paths;
 mod pinning;
+mod rates;
+mod rates_document;
 mod refusal;
+mod rules;
+mod rules_document;
+mod secret_document;
+mod secrets;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod upstream_auth_document;
 mod upstreams;
 mod upstreams_document;
 mod values;
@@ -27,18 +38,25 @@ use std::time::Duration;
 use serde_saphyr::Spanned;
 
 use crate::component::ComponentOptions;
+use crate::control::auth::AuthOptions;
 use crate::control::pins::PinOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
+use crate::policy::auth::Resource;
+use crate::policy::{RateOptions, RuleOptions};
 use crate::upstream::settings::Upstream;
+pub(crate) use auth::{parse_date, parse_keys, show_date};
 pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
 };
+use super::secrets::StorePlace;
 use document::Document;
 pub(crate) use crate::error::nearest;
+pub use hardening::Hardening;
 pub use paths::default_component_dir;
 pub use pinning::Sanitize;
-pub(crate) use values::show_size;
+pub use tls::{ClientCertificates, Tls, TlsVersion};
+pub(crate) use values::{parse_span, show_size};
 
 /// Bytes of a configuration file. All keys with their comments are a hundredth of it.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -50,6 +68,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where metrics and health are served; `None` when switched off.
     pub admin: Option<SocketAddr>,
+    /// TLS of where MCP is served; none: plain HTTP.
+    pub tls: Option<Tls>,
+    /// TLS of the admin listener.
+    pub admin_tls: Option<Tls>,
     /// Shards, at least one.
     pub shards: usize,
     /// How sockets are driven.
@@ -68,6 +90,8 @@ pub struct Config {
     pub cache_dir: PathBuf,
     /// Where what outlives a restart is kept: the key of request states.
     pub state_dir: PathBuf,
+    /// Where the encrypted store of secrets is, and what opens it.
+    pub secrets: StorePlace,
     /// A key of request states that several replicas share; `None`: one of our own, in `state_dir`.
     pub request_state_key_file: Option<PathBuf>,
     /// Whether the HTTP+SSE endpoints of 2024-11-05 are served too.
@@ -82,6 +106,12 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may call the server, beside its own names.
     pub allowed_origins: Vec<String>,
+    /// Who may call the data listener.
+    pub auth: AuthOptions,
+    /// Who may call the admin listener.
+    pub admin_auth: AuthOptions,
+    /// What authorization servers know this server by.
+    pub resource: Option<Resource>,
     /// JSON Lines, one for each request; `None` writes none.
     pub access_log: Option<PathBuf>,
     /// How much is logged.
@@ -92,6 +122,14 @@ pub struct Config {
     pub network: Network,
     /// The upstreams, in order of name.
     pub upstreams: Vec<Upstream>,
+    /// What the process gives up once it is started.
+    pub hardening: Hardening,
+    /// The file that this was read from.
+    pub file: Option<PathBuf>,
+    /// Who may do what.
+    pub rules: RuleOptions,
+    /// How often.
+    pub rates: RateOptions,
     /// Every bound.
     pub limits: Limits,
 }
@@ -108,7 +146,9 @@ impl Config {
         if text.len() > FILE_BYTES_MAX {
             return Err(refusal::too_large(path));
         }
-        Self::read(&text, path, true, overrides)
+        let config = Self::read(&text, path, true, overrides)?;
+        let file = Some(path.to_owned());
+        Ok(Self { file, ..config })
     }
 
     /// The same from a text; `path` is for messages, and relative paths in the text start at its folder.
@@ -189,15 +229,21 @@ impl Parsed<'_> {
             "127.0.0.1:9091",
         );
         let listen = self.address("listen", listen)?;
+        let admin = match admin.0 {
+            "off" => None,
+            _ => Some(self.address("admin", admin)?),
+        };
+        let resource = self.resource()?;
         Ok(Config {
+            auth: self.auth(listen, resource.as_ref())?,
+            admin_auth: self.admin_auth(admin)?,
+            resource,
             listen,
             pinning: self.pinning(self.state_dir(overrides), !listen.ip().is_loopback()),
             sanitize: self.sanitize(),
-            admin: if admin.0 == "off" {
-                None
-            } else {
-                Some(self.address("admin", admin)?)
-            },
+            admin,
+            tls: self.tls(overrides)?,
+            admin_tls: self.admin_tls()?,
             shards: self.shards(overrides, cores)?,
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,
@@ -210,6 +256,7 @@ impl Parsed<'_> {
             component_options: self.component_options(),
             cache_dir: self.cache_dir(overrides),
             state_dir: self.state_dir(overrides),
+            secrets: self.secrets(overrides),
             request_state_key_file: document
                 .request_state_key_file
                 .as_ref()
@@ -235,6 +282,10 @@ impl Parsed<'_> {
                 .unwrap_or_default(),
             network: self.network()?,
             upstreams,
+            hardening: self.hardening(overrides)?,
+            file: None,
+            rules: self.rules()?,
+            rates: self.rates()?,
             limits,
         })
     }

@@ -77,7 +77,7 @@ impl Desk {
     }
 
     fn unload(&self, id: &str) -> Result<String, String> {
-        let removed = loading::remove(&self.config, &self.store, id);
+        let removed = loading::remove(&self.store, id);
         match removed {
             Ok(manifest) => {
                 let answer =

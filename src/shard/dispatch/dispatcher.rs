@@ -208,7 +208,9 @@ impl<P> Dispatcher<P> {
     ) -> Result<Made<'b>, Reason<'b>> {
         let began = self.clock.raw();
         let catalog = &self.snapshot.load().catalog;
-        let planned = plan(catalog, invocation, self.shared.tasks().is_some());
+        let rules = &self.shared.rules;
+        let view = (!rules.is_open()).then_some((&**rules, &asker.caller.known.identity));
+        let planned = plan(catalog, invocation, self.shared.tasks().is_some(), view);
         let lookup_ns = self.clock.delta_as_nanos(began, self.clock.raw());
         metrics.record(Phase::Lookup, lookup_ns);
         match planned? {

@@ -15,8 +15,8 @@ use crate::wire::json::Str;
 
 use super::calls::{Away, Origin, Stop};
 use super::dispatcher::{Asker, Dispatcher, Made};
-use crate::shard::known::Caller;
 use super::work::excerpt;
+use crate::shard::known::Caller;
 
 /// How a call of a tool goes, where there are tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

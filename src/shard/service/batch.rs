@@ -107,6 +107,9 @@ impl Service {
     ) {
         self.count_operation(invocation);
         let refuse = |reason| Refusal::new(reason, Some(invocation.id));
+        if let Err(denied) = self.authorize(request.caller, invocation) {
+            return gathered.refuse(&refuse(denied.reason));
+        }
         let value = self.shared.limits.output_bytes_max;
         if gathered.answers.len() > value {
             let limit = "limits.output_bytes_max";

@@ -3,10 +3,12 @@
 //! The steady path of a tool call is here, and it allocates nothing: the message is scanned in place, the tool is looked up by a borrowed
 //! name, and the answer is written once into the buffer that will be sent.
 
+mod authorize;
 mod batch;
 mod channels;
 mod frame;
 mod http;
+mod identify;
 mod made;
 mod post;
 mod refuse;
@@ -33,6 +35,7 @@ use super::channel::{Channel, Word};
 use super::dispatch::{Away, Dispatcher, Ending, write_ending};
 use super::exchange::Exchange;
 use super::known::Known;
+use super::memo::Memo;
 use super::stream::Stream;
 use super::{Message, Shared};
 
@@ -89,6 +92,14 @@ pub struct Service {
     pub(super) words: Vec<(u64, Word)>,
     /// Where nobody is asked.
     anonymous: Rc<Known>,
+    /// Whoever was not asked yet.
+    nobody: Rc<Known>,
+    /// Whether that is so for everybody; looked at once a turn.
+    asks_nobody: bool,
+    /// Whether everybody may do everything, and as often as he likes.
+    is_open: bool,
+    auth_generation: u64,
+    memo: Memo,
     /// Whether any tool wants arguments repeated in headers.
     has_param_headers: bool,
     clock: quanta::Clock,
@@ -121,6 +132,11 @@ impl Service {
             carriers: HashMap::new(),
             words: Vec::new(),
             anonymous: Known::anonymous(),
+            nobody: Known::nobody(),
+            asks_nobody: shared.authenticator.asks_nobody(),
+            is_open: shared.rules.is_open() && shared.limiter.is_open(),
+            auth_generation: shared.authenticator.generation(),
+            memo: Memo::new(),
             has_param_headers: false,
             clock: quanta::Clock::new(),
             log: options.access_log,
@@ -135,6 +151,11 @@ impl Service {
 
     pub(super) fn begin_turn(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        let generation = self.shared.authenticator.generation();
+        if generation != self.auth_generation {
+            self.auth_generation = generation;
+            self.asks_nobody = self.shared.authenticator.asks_nobody();
+        }
         self.metrics.add(Counter::LoopTurns, 1);
     }
 

@@ -119,6 +119,14 @@ impl Service {
         out: &mut Vec<u8>,
     ) -> Served {
         self.count_operation(invocation);
+        if let Err(denied) = self.authorize(request.caller, invocation) {
+            let refusal = Refusal::new(denied.reason, Some(invocation.id));
+            let field = denied
+                .field
+                .as_ref()
+                .map(|(name, value)| (*name, value.as_str()));
+            return self.write_refusal(request, &refusal, field, out);
+        }
         if let Operation::Initialize { negotiated, .. } = invocation.operation {
             return self.initialize(request, invocation, negotiated, accept, out);
         }

@@ -174,6 +174,9 @@ impl Service {
             request_bytes: request.body_bytes,
         };
         let refuse = |reason| Refusal::new(reason, Some(invocation.id));
+        if let Err(denied) = self.authorize(request.caller, invocation) {
+            return self.refuse_sse(&refuse(denied.reason), channel);
+        }
         let mut body = Vec::new();
         match self.dispatch(invocation, circumstances, &mut body) {
             Ok(Made::Body { status, call, said }) => {
