@@ -1,6 +1,7 @@
 //! One request over loopback, from the client's write to the last byte of its answer: a shard on its own thread with a real ring.
 //!
-//! Most of the time is the kernel's TCP stack; what moves here and not in the other benchmarks is the loop.
+//! Most of the time is the kernel's TCP stack; what moves here and not in the other benchmarks is the loop. The groups whose
+//! names end in `_tls` have TLS between the two, which the client's side pays for as well.
 
 #![allow(missing_docs)]
 
@@ -16,8 +17,15 @@ use margay::limits::Limits;
 use margay::mcp::{HostRules, Sessions};
 use margay::mem::ByteBudget;
 use margay::shard::{
-    IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, bind_listeners,
+    IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, TlsListener, TlsSetup,
+    bind_listeners,
 };
+
+#[allow(dead_code, clippy::unwrap_used)]
+#[path = "../tests/harness/authority.rs"]
+mod authority;
+
+use authority::Authority;
 
 /// A modern request with its headers.
 fn request(method: &str, name: &str, params: &str) -> Vec<u8> {
@@ -46,13 +54,18 @@ fn echo(text: &str) -> Vec<u8> {
 }
 
 /// Sends the bytes in one write and reads answers until as many bytes have come as they have.
-fn exchange(stream: &mut TcpStream, bytes: &[u8], answer_bytes: usize, buffer: &mut Vec<u8>) {
+fn exchange(
+    stream: &mut (impl Read + Write),
+    bytes: &[u8],
+    answer_bytes: usize,
+    buffer: &mut Vec<u8>,
+) {
     stream.write_all(bytes).expect("the shard reads");
     buffer.resize(answer_bytes, 0);
     stream.read_exact(buffer).expect("the shard answers");
 }
 
-fn start(io: IoKind) -> (SocketAddr, Arc<Shared>, ShardThread) {
+fn start(io: IoKind, tls: Option<TlsSetup>) -> (SocketAddr, Arc<Shared>, ShardThread) {
     let limits = Limits::default();
     let runtime =
         Runtime::new(&limits, RuntimeOptions::default()).expect("this host has the address space");
@@ -63,7 +76,11 @@ fn start(io: IoKind) -> (SocketAddr, Arc<Shared>, ShardThread) {
     };
     let budget = ByteBudget::new(limits.buffer_pool_bytes_max);
     let sessions = Sessions::new(limits.session_count_max, 1_000_000);
-    let shared = Arc::new(Shared::new(limits, snapshot, sessions, runtime, 1));
+    let shared = Shared::new(limits, snapshot, sessions, runtime, 1);
+    let shared = Arc::new(match tls {
+        Some(setup) => shared.with_tls(Arc::new(TlsListener::new(setup))),
+        None => shared,
+    });
     let options = ListenOptions {
         nodelay: true,
         keep_alive: None,
@@ -80,8 +97,7 @@ fn start(io: IoKind) -> (SocketAddr, Arc<Shared>, ShardThread) {
 }
 
 /// The length of one answer, read by its own `Content-Length`.
-fn answer_bytes(address: SocketAddr, bytes: &[u8]) -> usize {
-    let mut stream = TcpStream::connect(address).expect("the shard accepts");
+fn answer_bytes(stream: &mut (impl Read + Write), bytes: &[u8]) -> usize {
     stream.write_all(bytes).expect("the shard reads");
     let mut seen = vec![0; 1 << 20];
     let mut filled = 0;
@@ -103,6 +119,51 @@ fn answer_bytes(address: SocketAddr, bytes: &[u8]) -> usize {
     }
 }
 
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the shard accepts");
+    stream.set_nodelay(true).expect("a TCP socket");
+    stream
+}
+
+fn secured(criterion: &mut Criterion) {
+    let cases = [
+        ("echo_11_bytes", echo("hello world")),
+        ("echo_10_kilobytes", echo(&"x".repeat(10_000))),
+    ];
+    let authority = Authority::new();
+    let config = authority.client();
+    for (kind, io) in [("io_uring", IoKind::Uring), ("epoll", IoKind::Epoll)] {
+        let setup = TlsSetup {
+            config: Arc::new(authority::server(&authority.sign("localhost"), None)),
+            clients: None,
+            expires_unix_s: None,
+        };
+        let (address, shared, thread) = start(io, Some(setup));
+        let connect = || {
+            let name = "localhost".try_into().expect("a name");
+            let client = rustls::ClientConnection::new(Arc::clone(&config), name);
+            rustls::StreamOwned::new(client.expect("a configuration"), connect(address))
+        };
+        let mut group = criterion.benchmark_group(format!("end_to_end/{kind}_tls"));
+        group.throughput(Throughput::Elements(1));
+        for (name, bytes) in &cases {
+            let mut stream = connect();
+            let length = answer_bytes(&mut stream, bytes);
+            let mut buffer = Vec::new();
+            group.bench_function(*name, |bencher| {
+                bencher.iter(|| exchange(&mut stream, black_box(bytes), length, &mut buffer));
+            });
+        }
+        let resumes = || answer_bytes(&mut connect(), &cases[0].1);
+        group.bench_function("connect_with_a_ticket_and_echo_11_bytes", |bencher| {
+            bencher.iter(resumes);
+        });
+        group.finish();
+        shared.drain();
+        thread.join().expect("the shard drains");
+    }
+}
+
 fn loopback(criterion: &mut Criterion) {
     let cases = [
         ("tools_list", request("tools/list", "", "")),
@@ -110,21 +171,21 @@ fn loopback(criterion: &mut Criterion) {
         ("echo_10_kilobytes", echo(&"x".repeat(10_000))),
     ];
     for (kind, io) in [("io_uring", IoKind::Uring), ("epoll", IoKind::Epoll)] {
-        let (address, shared, thread) = start(io);
+        let (address, shared, thread) = start(io, None);
+        let connect = || connect(address);
         let mut group = criterion.benchmark_group(format!("end_to_end/{kind}"));
         for (name, bytes) in &cases {
-            let length = answer_bytes(address, bytes);
-            let mut stream = TcpStream::connect(address).expect("the shard accepts");
-            stream.set_nodelay(true).expect("a TCP socket");
+            let length = answer_bytes(&mut connect(), bytes);
+            let mut stream = connect();
             let mut buffer = Vec::new();
             group.throughput(Throughput::Elements(1));
             group.bench_function(*name, |bencher| {
                 bencher.iter(|| exchange(&mut stream, black_box(bytes), length, &mut buffer));
             });
         }
-        let length = answer_bytes(address, &cases[1].1);
+        let length = answer_bytes(&mut connect(), &cases[1].1);
         let pipelined = cases[1].1.repeat(16);
-        let mut stream = TcpStream::connect(address).expect("the shard accepts");
+        let mut stream = connect();
         let mut buffer = Vec::new();
         group.throughput(Throughput::Elements(16));
         group.bench_function("echo_11_bytes_16_pipelined", |bencher| {
@@ -137,5 +198,5 @@ fn loopback(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, loopback);
+criterion_group!(benches, loopback, secured);
 criterion_main!(benches);

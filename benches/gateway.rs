@@ -23,11 +23,7 @@ fn remote() -> Arc<Remote> {
     let mut settings = Upstream::new("up", transport);
     settings.era = EraChoice::Modern;
     settings.health.rules = None;
-    Arc::new(Remote {
-        index: 0,
-        settings,
-        places: vec![place],
-    })
+    Arc::new(Remote::new(0, settings, vec![place]))
 }
 
 fn call(remote: &Arc<Remote>, message: &[u8]) -> Box<Call> {

@@ -112,6 +112,27 @@ pub const DEFINITIONS_PER_COMPONENT_MAX: usize = 4_096;
 /// Resource templates that one component may list: a resource that is not listed is looked for in each of them.
 pub const TEMPLATES_PER_COMPONENT_MAX: usize = 256;
 
+/// Authorization rules and roles together. A decision looks at each of a method's.
+pub const RULE_COUNT_MAX: usize = 10_000;
+
+/// Bytes of the name of a rule or a role.
+pub const RULE_NAME_BYTES_MAX: usize = 128;
+
+/// Bytes of a pattern in a rule or a rate limit.
+pub const RULE_PATTERN_BYTES_MAX: usize = 256;
+
+/// Requests in one period, or at once, that a rate limit may allow. With the longest period it fits the algorithm's 64 bits.
+pub const RATE_COUNT_MAX: u32 = 1_000_000;
+
+/// Rate limits for tools, and as many for components, upstreams and methods. A request is compared with each.
+pub const RATES_OF_A_KIND_MAX: usize = 256;
+
+/// Steps of a JSON pointer in a rule.
+pub const RULE_POINTER_DEPTH_MAX: usize = 16;
+
+/// Keys of one object that all rules together may ask for: each is a bit of a word while the object is read.
+pub const RULE_ARGUMENT_KEYS_MAX: usize = 64;
+
 /// Suggestions in the answer to one `completion/complete`.
 pub const SUGGESTION_COUNT_MAX: usize = 100;
 
@@ -134,6 +155,8 @@ pub struct Limits {
     pub connection_count_max: usize,
     /// Requests being served at one time in the whole process.
     pub request_count_max: usize,
+    /// Time from the begin of a connection to the end of its TLS handshake.
+    pub handshake_deadline: Duration,
     /// Time from the first byte of a head to its last.
     pub head_deadline: Duration,
     /// Time from the end of the head to the last byte of the body.
@@ -233,6 +256,8 @@ pub struct Limits {
     pub task_ttl: Duration,
     /// The longest time that a client may ask for.
     pub task_ttl_max: Duration,
+    /// Callers, addresses or sessions that one rate limit counts by themselves; those beyond share counters.
+    pub rate_key_count_max: usize,
     /// Entries of all lists together that one upstream may offer; the rest is not offered.
     pub upstream_entry_count_max: usize,
     /// Children of all stdio upstreams together.
@@ -252,6 +277,7 @@ impl Default for Limits {
             buffer_pool_bytes_max: 100 << 20,
             connection_count_max: 16_384,
             request_count_max: 1_000,
+            handshake_deadline: Duration::from_secs(10),
             head_deadline: Duration::from_secs(10),
             body_deadline: Duration::from_secs(30),
             idle_deadline: Duration::from_secs(75),
@@ -301,6 +327,7 @@ impl Default for Limits {
             task_deadline: Duration::from_secs(1800),
             task_ttl: Duration::from_secs(3600),
             task_ttl_max: Duration::from_secs(86_400),
+            rate_key_count_max: 100_000,
             upstream_entry_count_max: 10_000,
             upstream_child_count_max: 256,
             upstream_start_deadline: Duration::from_secs(5),

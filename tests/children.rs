@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use margay::upstream::stdio::{
-    ChildEvent, ChildSpec, LifetimeRules, Order, ResourceLimits, spawn, supervise,
+    ChildEvent, ChildSpec, LifetimeRules, Order, ResourceLimits, Spawner, spawn, supervise,
 };
 use tokio::sync::mpsc;
 
@@ -182,7 +182,7 @@ impl Supervised {
             runtime.block_on(supervise(
                 spec,
                 rules(),
-                &binary(),
+                &Spawner::here(&binary()),
                 receiver,
                 || 0,
                 |event| {

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -86,8 +87,8 @@ def message_of(answer):
 class Contender:
     """One way of calling one server."""
 
-    def __init__(self, name, server, era, tool="echo", path="/mcp"):
-        self.name, self.server, self.path = name, server, path
+    def __init__(self, name, server, era, tool="echo", path="/mcp", tls=False):
+        self.name, self.server, self.path, self.tls = name, server, path, tls
         params = {"name": tool, "arguments": {"text": TEXT}}
         self.headers = {
             "Host": f"127.0.0.1:{server.port}",
@@ -102,6 +103,14 @@ class Contender:
         message = {"jsonrpc": "2.0", "id": "%ID%", "method": "tools/call", "params": params}
         self.body = json.dumps(message, separators=(",", ":")).replace('"%ID%"', "%ID%")
 
+    def connect(self):
+        if not self.tls:
+            return http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
+        context = ssl.create_default_context()
+        # The certificate was made a moment ago, for nobody but this run.
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return http.client.HTTPSConnection("127.0.0.1", self.server.port, timeout=10, context=context)
+
     def post(self, connection, body):
         connection.request("POST", self.path, body, self.headers)
         answer = connection.getresponse()
@@ -110,7 +119,7 @@ class Contender:
     def open_session(self):
         """A server that gives a session wants it back; one that gives none is stateless."""
         params = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "peers", "version": "1"}}
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
+        connection = self.connect()
         message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
         status, headers, body = self.post(connection, json.dumps(message))
         if status != 200:
@@ -123,7 +132,7 @@ class Contender:
         """An upstream's tools come when it has been asked for them."""
         until = time.monotonic() + 20
         while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
+            connection = self.connect()
             status, _, answer = self.post(connection, self.body.replace("%ID%", "1"))
             if TEXT.encode() in answer:
                 return
@@ -134,7 +143,7 @@ class Contender:
     def check_answers(self, constant=False):
         """The id and the text of each answer are those of its request."""
         self.wait_until_ready()
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
+        connection = self.connect()
         for count in range(200):
             text = f"{TEXT} {count}"
             body = self.body.replace("%ID%", str(count)).replace(TEXT, text)
@@ -155,7 +164,8 @@ class Contender:
         if check:
             environment["PEER_CHECK"] = "1"
         command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
-        command += ["-s", str(HERE / "wrk.lua"), f"http://127.0.0.1:{self.server.port}{self.path}"]
+        scheme = "https" if self.tls else "http"
+        command += ["-s", str(HERE / "wrk.lua"), f"{scheme}://127.0.0.1:{self.server.port}{self.path}"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + 60)
         for line in done.stdout.splitlines():
             if line.startswith("PEER "):

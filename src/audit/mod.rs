@@ -1,14 +1,27 @@
 //! What is told to the audit log, and the way there.
 //!
 //! Invariants: telling never waits and never fails; what cannot be kept is counted, and the log itself says how much is missing.
+//!
+//! The log is a chain of hashes ([`Link`]) that one writer, the recorder, makes ([`crate::tape`]); [`Verifier`] reads it. No file and no
+//! clock is used here.
 #![forbid(unsafe_code)]
 
+mod chain;
+mod choice;
 mod event;
+mod line;
+mod time;
+mod verify;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use chain::{CHECKPOINT, FRAME_BYTES_MAX, Hash, Key, Line, Link, Purpose};
+pub use choice::Choice;
 pub use event::{Event, Kind, Outcome};
+pub use line::{MEMBERS_BYTES_MAX, TEXT_BYTES_MAX, read_hex, write_hex, write_members};
+pub use time::write_iso;
+pub use verify::{CHECKPOINT_LINES, Fault, Finding, Head, Report, Verifier};
 
 /// Whoever takes events: the log's queue, or a test.
 pub trait Sink: Send + Sync {

@@ -1,17 +1,19 @@
 //! From components and upstreams to a catalogue: names, texts, hints, capabilities.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::component::{CacheHints, Component, Definitions, Entry, TaskSupport, Tool};
-use crate::mcp::{CacheScope, Revision};
+use crate::mcp::{CacheScope, Revision, neutralise};
 use crate::upstream::remote::Remote;
 use crate::wire::json;
 
 use super::given::Names;
 use super::listing::Listing;
 use super::offer::UpstreamOffer;
+use super::pin::{Inspector, Judge, Source};
 use super::template::Template;
 use super::{Catalog, Kind, Owner, PromptRef, Target, TemplateRef, ToolRef};
 
@@ -31,7 +33,7 @@ pub(super) const DEFAULT_HINTS: CacheHints = CacheHints {
 };
 
 /// What a catalogue is made of.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Sources<'s> {
     /// The components, which come first.
     pub components: &'s [Arc<Component>],
@@ -41,6 +43,29 @@ pub struct Sources<'s> {
     pub unlisted: &'s [usize],
     /// Upstreams without which lists are not to be served (`fail: closed`), and which are down.
     pub missing: &'s [Arc<Remote>],
+    /// Who looks at the tools' definitions, if anybody does.
+    pub judge: Option<&'s dyn Judge>,
+    /// Whether texts in lists are made harmless for terminals and readers.
+    pub neutralises: bool,
+}
+
+impl Sources<'_> {
+    /// A text as clients get it.
+    fn harmless_text(&self, text: String) -> String {
+        let shown = self.harmless(Value::from(text.as_str()).to_string());
+        serde_json::from_str(&shown).unwrap_or(text)
+    }
+
+    /// The text of an entry as clients get it.
+    fn harmless(&self, text: String) -> String {
+        if !self.neutralises {
+            return text;
+        }
+        match neutralise(text.as_bytes()) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(harmless) => String::from_utf8_lossy(&harmless).into_owned(),
+        }
+    }
 }
 
 /// A tool's text in a list.
@@ -59,6 +84,7 @@ struct Builder<'s> {
     components: Vec<(&'s Arc<Component>, Arc<Definitions>)>,
     offers: &'s [Arc<UpstreamOffer>],
     unlisted: &'s [usize],
+    inspector: Inspector<'s>,
 }
 
 impl Catalog {
@@ -87,13 +113,14 @@ impl Catalog {
             components: components.map(|one| (one, one.definitions())).collect(),
             offers: sources.offers,
             unlisted: sources.unlisted,
+            inspector: Inspector::new(sources.judge),
         };
         let tools = builder.tools();
         let legacy = tools.iter().any(|tool| tool.legacy.is_some());
         let legacy = legacy.then(|| {
             let legacy = tools.iter().map(|tool| {
                 let text = tool.legacy.as_ref().unwrap_or(&tool.text);
-                (tool.name.clone(), text.clone())
+                (tool.name.clone(), sources.harmless(text.clone()))
             });
             Listing::new(legacy.collect(), page_max)
         });
@@ -107,10 +134,14 @@ impl Catalog {
         builder.hints();
         builder.offer();
         let mut catalog = builder.catalog;
-        catalog.listings = listed.map(|named: Listed| Listing::new(named, page_max));
+        catalog.listings = listed.map(|named: Listed| {
+            let named = named.into_iter();
+            let harmless = named.map(|(name, text)| (name, sources.harmless(text)));
+            Listing::new(harmless.collect(), page_max)
+        });
         catalog.legacy_tools = legacy;
         catalog.refuse_for(sources);
-        catalog.instructions = instructions(sources);
+        catalog.instructions = sources.harmless_text(instructions(sources));
         catalog
     }
 
@@ -146,25 +177,38 @@ impl<'s> Builder<'s> {
         }
         let mut listed = Vec::new();
         for (component, definitions) in &self.components {
-            let tools = &mut self.catalog.tools;
+            let (tools, inspector) = (&mut self.catalog.tools, &mut self.inspector);
             for (index, tool) in component.tools().iter().enumerate() {
                 let name = names.give(component, tool.name());
-                listed.push(ListedTool {
-                    name: name.clone(),
-                    text: plain_entry(&name, tool),
-                    legacy: None,
-                });
+                let text = plain_entry(&name, tool);
+                let source = Source::Component(component.name());
+                let is_blocked = !inspector.passes(source, tool.name(), &text);
+                if !is_blocked {
+                    listed.push(ListedTool {
+                        name: name.clone(),
+                        text,
+                        legacy: None,
+                    });
+                }
                 let component = Arc::clone(component);
-                tools.insert(name, plain_tool(Target::Function { component, index }));
+                let tool = ToolRef {
+                    is_blocked,
+                    ..plain_tool(Target::Function { component, index })
+                };
+                tools.insert(name, tool);
             }
             for tool in &definitions.tools {
                 let name = names.give(component, &tool.name);
                 let text = entry("name", &name, &tool.entry);
-                listed.push(ListedTool {
-                    name: name.clone(),
-                    legacy: legacy_text(&text, tool.task_support),
-                    text,
-                });
+                let source = Source::Component(component.name());
+                let is_blocked = !inspector.passes(source, &tool.name, &text);
+                if !is_blocked {
+                    listed.push(ListedTool {
+                        name: name.clone(),
+                        legacy: legacy_text(&text, tool.task_support),
+                        text,
+                    });
+                }
                 let target = Target::Host {
                     component: Arc::clone(component),
                     name: tool.name.clone(),
@@ -172,6 +216,7 @@ impl<'s> Builder<'s> {
                 let tool = ToolRef {
                     task_support: tool.task_support,
                     header_bindings: tool.header_bindings.clone(),
+                    is_blocked,
                     ..plain_tool(target)
                 };
                 tools.insert(name, tool);
@@ -180,6 +225,7 @@ impl<'s> Builder<'s> {
         for offer in self.offers {
             self.upstream_tools(offer, &mut names, &mut listed);
         }
+        std::mem::take(&mut self.inspector).report();
         listed
     }
 
@@ -194,10 +240,13 @@ impl<'s> Builder<'s> {
                 continue;
             };
             let text = |text: &Entry| entry("name", &name, text);
-            if !self.unlisted.contains(&offer.remote.index) {
+            let source = Source::Upstream(offer.remote.name());
+            let whole = text(&tool.entry);
+            let is_blocked = !self.inspector.passes(source, &tool.name, &whole);
+            if !is_blocked && !self.unlisted.contains(&offer.remote.index) {
                 listed.push(ListedTool {
                     name: name.clone(),
-                    text: text(&tool.entry),
+                    text: whole,
                     legacy: tool.legacy_entry.as_ref().map(text),
                 });
             }
@@ -209,6 +258,7 @@ impl<'s> Builder<'s> {
                 task_support: tool.task_support,
                 header_bindings: tool.header_bindings.clone(),
                 is_repeatable: tool.is_repeatable,
+                is_blocked,
             };
             self.catalog.tools.insert(name, found);
         }
@@ -431,6 +481,7 @@ fn plain_tool(target: Target) -> ToolRef {
         task_support: TaskSupport::Forbidden,
         header_bindings: Vec::new(),
         is_repeatable: false,
+        is_blocked: false,
     }
 }
 

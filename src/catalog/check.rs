@@ -26,11 +26,11 @@ pub fn check(data: &[u8]) {
             headers: Vec::new(),
             tls: TlsOptions::default(),
         };
-        let remote = Remote {
+        let remote = Remote::new(
             index,
-            settings: Upstream::new(["one", "two"][index], transport),
-            places: Vec::new(),
-        };
+            Upstream::new(["one", "two"][index], transport),
+            Vec::new(),
+        );
         let listing = RawListing {
             spoken,
             facts: data.to_vec(),

@@ -72,9 +72,26 @@ impl Listing {
         Page { json, next }
     }
 
-    fn compose(&self, range: Range<usize>) -> Vec<u8> {
+    /// The same, of only those entries for which this holds.
+    pub(super) fn page_where(&self, after: Option<&str>, shows: impl Fn(&str) -> bool) -> Page<'_> {
+        let start = match after {
+            None => 0,
+            Some(name) => self.entries.partition_point(|entry| *entry.name <= *name),
+        };
+        let mut shown =
+            (start..self.entries.len()).filter(|index| shows(&self.entries[*index].name));
+        let indices: Vec<usize> = shown.by_ref().take(self.page_max.max(1)).collect();
+        let next = shown.next().and(indices.last());
+        let next = next.map(|last| &*self.entries[*last].name);
+        Page {
+            json: Cow::Owned(self.compose(indices.into_iter())),
+            next,
+        }
+    }
+
+    fn compose(&self, indices: impl Iterator<Item = usize>) -> Vec<u8> {
         let mut json = vec![b'['];
-        for index in range {
+        for index in indices {
             if json.len() > 1 {
                 json.push(b',');
             }

@@ -12,6 +12,7 @@ mod listing;
 mod names;
 mod offer;
 mod owner;
+pub mod pin;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use crate::component::{CacheHints, CompletionRef, Component};
 pub use crate::mcp::List as Kind;
 use crate::mcp::reply::Offer;
 use crate::mcp::{Era, Revision};
+use crate::policy::Owned;
 use crate::upstream::remote::Remote;
 
 pub use build::{LIST_TTL_MS, Sources};
@@ -108,6 +110,14 @@ impl Catalog {
             .or_else(|| self.templates.iter().find(fits).map(|known| &known.owner))
     }
 
+    /// Who has the template with this text.
+    pub fn template_owner(&self, text: &str) -> Option<&Owner> {
+        let mut templates = self.templates.iter();
+        templates
+            .find(|known| *known.text == *text)
+            .map(|known| &known.owner)
+    }
+
     /// The prompt of this name.
     pub fn prompt(&self, name: &str) -> Option<&PromptRef> {
         self.prompts.get(name)
@@ -145,6 +155,44 @@ impl Catalog {
             Some(listing) if era == Era::Legacy && kind == Kind::Tools => Some(listing.page(after)),
             _ => self.page(kind, after),
         }
+    }
+
+    /// The same, of only those entries that are to be shown.
+    pub fn page_for(
+        &self,
+        era: Era,
+        kind: Kind,
+        after: Option<&str>,
+        shows: impl Fn(&str) -> bool,
+    ) -> Option<Page<'_>> {
+        // There is such a list, whoever asks.
+        self.page(kind, None)?;
+        let listing = match &self.legacy_tools {
+            Some(listing) if era == Era::Legacy && kind == Kind::Tools => listing,
+            _ => self.listings.get(kind as usize)?,
+        };
+        Some(listing.page_where(after, shows))
+    }
+
+    /// Whose an entry of a list is.
+    pub fn owner_of(&self, kind: Kind, name: &str) -> Option<Owned<'_>> {
+        let owner = match kind {
+            Kind::Tools => {
+                let tool = self.tool(name)?;
+                return Some(match tool.component() {
+                    Some(component) => Owned::Component(component.name()),
+                    None => Owned::Upstream(tool.owner_name()),
+                });
+            }
+            Kind::Resources => self.resource(name)?,
+            Kind::Templates => self.template_owner(name)?,
+            Kind::Prompts => &self.prompt(name)?.owner,
+            Kind::Tasks => return None,
+        };
+        Some(match owner {
+            Owner::Component(component) => Owned::Component(component.name()),
+            Owner::Upstream(remote) => Owned::Upstream(remote.name()),
+        })
     }
 
     /// The same in the form of the modern era.

@@ -37,6 +37,8 @@ pub struct ToolRef {
     /// Whether a second call changes nothing that the first has not changed: the tool says that it only reads, or that it is
     /// idempotent.
     pub is_repeatable: bool,
+    /// Whether it says something else of itself than was approved, and is not to be called for it.
+    pub is_blocked: bool,
 }
 
 /// What a tool is to its owner.

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::component::{Component, Entry, Runtime, RuntimeOptions};
+use crate::component::Entry;
 use crate::control::config::{Config, LogLevel, show_size};
-use crate::control::serve::backend;
+use crate::control::loading;
 use crate::control::store::{Loaded, Manifest, Store};
 use crate::error::{Problem, exit};
-use crate::tape::Recorder;
 
 use super::{Common, print_line};
 
@@ -71,9 +70,8 @@ pub(super) fn run(command: &ComponentCommand) -> Result<u8, Problem> {
             inspect(&config, &store, name)
         }
         ComponentCommand::Remove { name, common } => {
-            let (config, store) = open(common)?;
-            let recorder = Recorder::start(backend(config.io))?;
-            let removed = wait(store.remove(&recorder.handle(), name))??;
+            let (_, store) = open(common)?;
+            let removed = loading::remove(&store, name)?;
             print_line(&format!(
                 "removed {} ({})",
                 removed.name,
@@ -92,42 +90,13 @@ fn open(common: &Common) -> Result<(Config, Store), Problem> {
     Ok((config, Store::new(directory)))
 }
 
-fn runtime(config: &Config) -> Result<std::sync::Arc<Runtime>, Problem> {
-    let options = RuntimeOptions {
-        cache_dir: Some(config.cache_dir.clone()),
-        worker_count: config.workers,
-        ..RuntimeOptions::default()
-    };
-    Runtime::new(&config.limits, options)
-}
-
 fn load(
     config: &Config,
     store: &Store,
     file: &std::path::Path,
     name: Option<&str>,
 ) -> Result<u8, Problem> {
-    let recorder = Recorder::start(backend(config.io))?;
-    let runtime = runtime(config)?;
-    let validate = |name: &str, bytes: &[u8]| {
-        // On a thread of its own: compiling may block on the workers' runtime, and this closure is called from async code.
-        std::thread::scope(|scope| {
-            let loading = scope.spawn(|| runtime.load(name, bytes));
-            let loaded = loading.join().map_err(|_| {
-                Problem::operator(
-                    exit::SOFTWARE,
-                    "component",
-                    name,
-                    "made the compiler panic",
-                    "report it with the file",
-                )
-            })?;
-            let component =
-                loaded.map_err(|error| error.into_problem(file.display().to_string()))?;
-            Ok(tool_names(&component))
-        })
-    };
-    let loaded = wait(store.load(&recorder.handle(), file, name, &config.limits, &validate))??;
+    let loaded = loading::load(config, store, file, name)?;
     let (word, manifest) = match &loaded {
         Loaded::New(manifest) => ("loaded", manifest),
         Loaded::Replaced { new, .. } => ("replaced", new),
@@ -146,15 +115,6 @@ fn tools_shown(manifest: &Manifest) -> String {
         [] => "resources or prompts, no tools".to_owned(),
         tools => tools.join(", "),
     }
-}
-
-/// Plain functions first, then the component's own list.
-fn tool_names(component: &Component) -> Vec<String> {
-    let listed = component.definitions();
-    let plain = component.tools().iter().map(|tool| tool.name().to_owned());
-    plain
-        .chain(listed.tools.iter().map(|tool| tool.name.to_string()))
-        .collect()
 }
 
 fn list(store: &Store, json: bool) -> Result<u8, Problem> {
@@ -219,7 +179,7 @@ fn inspect(config: &Config, store: &Store, name: &str) -> Result<u8, Problem> {
     let manifest = store.inspect(name)?;
     let bytes = store.read(&manifest)?;
     let options = config.component_options.get(&manifest.name);
-    let component = runtime(config)?
+    let component = loading::runtime(config)?
         .load_with(&manifest.name, &bytes, options.copied().unwrap_or_default())
         .map_err(|error| error.into_problem(format!("{} ({})", manifest.name, manifest.source)))?;
     let listed = component.definitions();
@@ -279,20 +239,4 @@ fn entry(key: &str, name: &str, entry: &Entry) -> serde_json::Value {
         whole.extend(members);
     }
     whole.into()
-}
-
-fn wait<T>(future: impl Future<Output = T>) -> Result<T, Problem> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Problem::operator(
-                exit::HOST,
-                "threads",
-                "",
-                error.to_string(),
-                "raise the limits on files and threads",
-            )
-        })?;
-    Ok(runtime.block_on(future))
 }

@@ -6,9 +6,12 @@
 
 mod child;
 mod component;
+mod key;
+mod manage;
 mod probe;
 mod serve;
 mod tool;
+mod upstream;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -63,6 +66,14 @@ enum Command {
     /// Manage the directory of loaded components.
     #[command(subcommand, after_help = component::EXAMPLES)]
     Component(component::ComponentCommand),
+    /// Serve the management tools on standard input and output: they load components and grant permissions.
+    Manage(manage::ManageArgs),
+    /// Make API keys, for callers that are asked who they are.
+    #[command(subcommand, after_help = key::EXAMPLES)]
+    Key(key::KeyCommand),
+    /// Manage what upstreams need of an operator.
+    #[command(subcommand, after_help = upstream::EXAMPLES)]
+    Upstream(upstream::UpstreamCommand),
     /// Say whether this host is fit, and what to change where it is not.
     Probe(probe::ProbeArgs),
     /// Watch over one child of margay's: for margay itself.
@@ -177,6 +188,9 @@ fn run(cli: Cli) -> ExitCode {
         Command::Stdio(args) => serve::stdio(&args),
         Command::Tool(command) => tool::run(&command),
         Command::Component(command) => component::run(&command),
+        Command::Manage(args) => manage::run(&args),
+        Command::Key(command) => key::run(&command),
+        Command::Upstream(command) => upstream::run(&command),
         Command::Probe(args) => probe::run(&args),
         Command::KeepChild(args) => child::keep(&args),
         Command::LaunchChild(args) => child::launch(&args),

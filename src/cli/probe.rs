@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::control::config::{Config, Io, LogLevel};
+use crate::control::harden::offers;
 use crate::error::{Problem, exit};
 use crate::ring::probe;
 use crate::tape::REGISTERED_BYTES;
@@ -74,11 +75,13 @@ fn findings(config: &Config) -> Vec<probe::Finding> {
         Io::Uring => probe::Io::Uring,
         Io::Epoll => probe::Io::Epoll,
     };
-    probe::probe(&probe::Needs {
+    let mut findings = probe::probe(&probe::Needs {
         io,
         connection_count_max: config.limits.connection_count_max,
         memlock_bytes_min: REGISTERED_BYTES,
-    })
+    });
+    findings.extend(offers(&config.hardening));
+    findings
 }
 
 /// Errors: the first thing that keeps this host from serving this configuration.

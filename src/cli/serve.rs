@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
 use crate::control;
-use crate::control::config::{Config, LogLevel, Profile};
+use crate::control::config::{ClientCertificates, Config, LogLevel, Profile, Tls};
 use crate::error::Problem;
 
 use super::{Common, print_bytes};
@@ -22,6 +22,10 @@ Examples:
                                             are noticed within a second
   margay serve --config /etc/margay.yaml    every flag has a key there
   margay serve --listen 0.0.0.0:8080 --allowed-host mcp.example.com
+  margay serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
+  margay serve --config /etc/margay.yaml --listen 0.0.0.0:8080 \\
+               --allowed-host mcp.example.com
+                                            for other machines; needs auth:
   margay serve --upstream docs=https://mcp.example.com/mcp \\
                --upstream files=stdio:'npx server-filesystem /data'
                                             other servers behind this one
@@ -29,7 +33,13 @@ Examples:
 Configuration file (every key is optional, an unknown one is an error):
   listen: 127.0.0.1:8080
   admin: 127.0.0.1:9091    # or off
+  tls: {cert: cert.pem, key: key.pem}      # client_ca, min_version: 1.3
+  admin_tls: {cert: cert.pem, key: key.pem, client_ca: operators.pem}
   shards: 0                # 0: one a core
+  auth:                    # who may call; needed beyond loopback
+    api_keys: [{name: ci, hash: 'sha256:...'}]    # see `margay key new`
+    jwt: [{issuer: https://login.example.com, jwks: {url: https://...}}]
+  resource: https://mcp.example.com/mcp    # what tokens are for
   limits:
     body_bytes_max: 10MB
     call_deadline: 30s
@@ -42,8 +52,10 @@ Configuration file (every key is optional, an unknown one is an error):
     concurrency: {max_concurrent_requests: 1000}
     network: {tcp_nodelay: true, keep_alive_interval: 30s}
 
-Signals: TERM and INT drain and end. HUP reopens the access log and looks
-at the component directory.")]
+Certificates are read again when their files change; nobody is cut off.
+
+Signals: TERM and INT drain and end. HUP reopens the access log, and looks
+at the component directory and at certificates.")]
 pub(super) struct ServeArgs {
     /// Component files to serve. Without any: the component directory, and the demo tools while it is empty and there are no upstreams.
     #[arg(value_name = "COMPONENT")]
@@ -54,6 +66,12 @@ pub(super) struct ServeArgs {
     /// Address for /metrics, /healthz and /readyz, or `off` [default: 127.0.0.1:9091].
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<String>,
+    /// Serve MCP over TLS with this certificate, a PEM file with those behind it that lead to a root.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key, a PEM file that other users cannot read.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// Number of shards; 0 is one a core [default: 0].
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
@@ -74,6 +92,10 @@ pub(super) struct ServeArgs {
     /// Also serve the HTTP+SSE endpoints of 2024-11-05: GET /sse and POST /messages.
     #[arg(long)]
     http_sse: bool,
+    /// Which restrictions the process puts on itself: on, off, or some of no_new_privs, landlock, seccomp and ring_restrictions,
+    /// with commas [default: on].
+    #[arg(long, value_name = "on|off|NAMES")]
+    hardening: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -118,6 +140,8 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, Problem> {
     let mut overrides = args.common.overrides(&args.components);
     overrides.listen.clone_from(&args.listen);
     overrides.admin.clone_from(&args.admin);
+    overrides.tls_cert.clone_from(&args.tls_cert);
+    overrides.tls_key.clone_from(&args.tls_key);
     overrides.shards = args.shards;
     overrides.profile = args.profile;
     overrides.allowed_hosts.clone_from(&args.allowed_hosts);
@@ -125,6 +149,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, Problem> {
     overrides.access_log.clone_from(&args.access_log);
     overrides.upstreams.clone_from(&args.upstreams.upstreams);
     overrides.http_sse = args.http_sse;
+    overrides.hardening.clone_from(&args.hardening);
     let config = args.common.load(&overrides, LogLevel::Info)?;
     super::probe::require(&config)?;
     control::serve::run(&config, |address, admin, shared| {
@@ -154,15 +179,33 @@ fn announcement(
     admin: Option<SocketAddr>,
     catalog: &Catalog,
 ) -> String {
-    let url = format!("http://{}/mcp", reachable(address));
+    let scheme = |tls: &Option<Tls>| if tls.is_some() { "https" } else { "http" };
+    let url = format!("{}://{}/mcp", scheme(&config.tls), reachable(address));
     let (tools, shards) = (catalog.names().len(), config.shards);
     let metrics = admin.map_or_else(String::new, |admin| {
-        format!("Metrics: http://{}/metrics\n", reachable(admin))
+        let scheme = scheme(&config.admin_tls);
+        format!("Metrics: {scheme}://{}/metrics\n", reachable(admin))
     });
     format!(
         "margay serves {tools} tools at {url} on {shards} shards.\n{metrics}Try:\n{}\n",
-        curl_line(&url, catalog)
+        curl_line(
+            &format!("{url}{}", curl_options(config.tls.as_ref())),
+            catalog
+        )
     )
+}
+
+/// What curl needs beside the address. Our certificate stands for whoever signed it, who may be unknown to this machine.
+fn curl_options(tls: Option<&Tls>) -> String {
+    let Some(tls) = tls else {
+        return String::new();
+    };
+    let own = match tls.client_certificates {
+        ClientCertificates::Required => " --cert CLIENT.pem --key CLIENT.key",
+        ClientCertificates::None | ClientCertificates::Optional => "",
+    };
+    let quoted = tls.cert.display().to_string().replace('\'', "'\\''");
+    format!(" --cacert '{quoted}'{own}")
 }
 
 /// An address that a client on this machine can connect to.

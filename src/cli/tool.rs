@@ -1,5 +1,7 @@
 //! `margay tool`: list and call tools in this process, without a server.
 
+mod pinned;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +24,10 @@ Examples:
   margay tool list
   margay tool list weather.wasm --json
   margay tool call echo --args '{\"text\":\"hello\"}'
-  margay tool call get-forecast weather.wasm --args @arguments.json";
+  margay tool call get-forecast weather.wasm --args @arguments.json
+  margay tool diff                     what tools say of themselves that was
+                                       not approved
+  margay tool approve upstream:docs/search";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ToolCommand {
@@ -34,6 +39,24 @@ pub(super) enum ToolCommand {
         /// Print the `tools` array as MCP clients get it.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show what tools say of themselves that was not approved, beside what was. Exit code 1: there is something.
+    Diff {
+        /// A tool's own name, or SOURCE/NAME. Without it: all.
+        name: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Approve what tools say of themselves now. A running server notices within a second.
+    Approve {
+        /// A tool's own name, or SOURCE/NAME as `tool diff` shows it.
+        #[arg(required_unless_present = "all")]
+        name: Option<String>,
+        /// All that wait.
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -54,6 +77,8 @@ pub(super) enum ToolCommand {
 
 pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
     match command {
+        ToolCommand::Diff { name, common } => pinned::diff(name.as_deref(), common),
+        ToolCommand::Approve { name, common, .. } => pinned::approve(name.as_deref(), common),
         ToolCommand::List {
             components,
             json,

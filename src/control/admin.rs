@@ -1,9 +1,13 @@
 //! The admin listener: metrics, health, readiness, and the order to look at the component directory at once.
 //!
-//! Every route checks `Host` and `Origin` before anything else, because a page in a browser can reach a loopback port too.
+//! Every route checks `Host` and `Origin` before anything else, because a page in a browser can reach a loopback port too; then who
+//! calls, as `admin_auth` says.
 //! It never shares a port with MCP, and nothing here is reachable through the data listeners.
 
+mod identify;
 mod listener;
+mod secure;
+mod tools;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,10 +25,15 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::audit::Audit;
 use crate::mcp::HostRules;
 use crate::metrics::{self, Extra};
+use crate::policy::auth::Authenticator;
+use crate::shard::TlsListener;
 
 use self::listener::Bounded;
+pub use self::secure::Peer;
+use super::management::Endpoint;
 use super::plane::Plane;
 
 /// Connections served at one time; those beyond wait in the kernel's queue. Who asks here are a few programs.
@@ -40,6 +49,9 @@ pub struct Admin {
     plane: Arc<dyn Plane>,
     hosts: Arc<HostRules>,
     reload: Arc<Notify>,
+    management: Option<Endpoint>,
+    authenticator: Arc<Authenticator>,
+    audit: Audit,
     starting: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
 }
@@ -55,8 +67,30 @@ impl Admin {
             plane,
             hosts: Arc::new(hosts),
             reload: Arc::default(),
+            management: None,
+            authenticator: Arc::new(Authenticator::anonymous()),
+            audit: Audit::off(),
             starting: Arc::default(),
             draining: Arc::default(),
+        }
+    }
+
+    /// The same, with the management tools at `/mcp`.
+    #[must_use]
+    pub fn with_management(self, endpoint: Option<Endpoint>) -> Self {
+        Self {
+            management: endpoint,
+            ..self
+        }
+    }
+
+    /// The same for those alone whom this authenticator knows; whoever else comes is told to the audit log.
+    #[must_use]
+    pub fn with_auth(self, authenticator: Arc<Authenticator>, audit: Audit) -> Self {
+        Self {
+            authenticator,
+            audit,
+            ..self
         }
     }
 
@@ -76,22 +110,30 @@ impl Admin {
     }
 
     /// Serves the routes to whoever connects, for ever.
-    pub async fn serve(self, listener: TcpListener) {
-        let bounded = Bounded::new(listener, CONNECTIONS_MAX, EXCHANGE_DEADLINE);
-        if let Err(error) = axum::serve(bounded, self.router()).await {
+    pub async fn serve(self, listener: TcpListener, tls: Option<Arc<TlsListener>>) {
+        let bounded = Bounded::new(listener, CONNECTIONS_MAX, EXCHANGE_DEADLINE).with_tls(tls);
+        let service = self.router().into_make_service_with_connect_info::<Peer>();
+        if let Err(error) = axum::serve(bounded, service).await {
             tracing::error!(%error, "the admin listener has ended");
         }
     }
 
     /// The routes.
     pub fn router(self) -> Router {
-        Router::new()
+        let mut router = Router::new();
+        if self.management.is_some() {
+            let route = post(tools::call).delete(tools::end);
+            router = router.route("/mcp", route);
+        }
+        router
             .route("/metrics", get(metrics_page))
             .route("/healthz", get(health))
             .route("/readyz", get(readiness))
             .route("/components/reload", post(reload))
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method)
+            .layer(from_fn_with_state(self.clone(), identify::check))
+            // The last one added is the first one asked.
             .layer(from_fn_with_state(self.clone(), check_host))
             .with_state(self)
     }

@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::audit::Audit;
+use crate::catalog::pin::Judge;
 use crate::catalog::{Catalog, Sources};
 use crate::component::{Component, ComponentOptions, Runtime, RuntimeOptions};
 use crate::error::Problem;
 
 use super::config::Config;
+use super::pins::{OnChange, Pins};
 use super::store::{Change, Store, Watch};
 use super::upstreams::OfferSet;
 
@@ -22,6 +25,8 @@ pub struct ComponentSet {
     list_page_max: usize,
     options: BTreeMap<String, ComponentOptions>,
     upstreams: OfferSet,
+    pins: Option<Arc<Pins>>,
+    neutralises: bool,
 }
 
 impl ComponentSet {
@@ -108,6 +113,22 @@ impl ComponentSet {
         }
     }
 
+    /// From now on the pins of this configuration say what may be offered.
+    ///
+    /// Errors: their file cannot be read.
+    pub fn pin(&mut self, config: &Config, audit: Audit) -> Result<(), Problem> {
+        if config.pinning.on_change != OnChange::Ignore {
+            let pins = Pins::open(config.pinning.clone(), audit)?;
+            self.pins = Some(Arc::new(pins));
+        }
+        Ok(())
+    }
+
+    /// The pins, if tools are pinned.
+    pub fn pins(&self) -> Option<Arc<Pins>> {
+        self.pins.clone()
+    }
+
     /// What upstreams offer beside the components.
     pub fn upstreams(&mut self) -> &mut OfferSet {
         &mut self.upstreams
@@ -121,8 +142,14 @@ impl ComponentSet {
             offers: &self.upstreams.offers(),
             unlisted: &self.upstreams.unlisted(),
             missing: &self.upstreams.missing(),
+            judge: self.pins.as_deref().map(|pins| pins as &dyn Judge),
+            neutralises: self.neutralises,
         };
-        Catalog::build_of(sources, self.generation, self.list_page_max)
+        let catalog = Catalog::build_of(sources, self.generation, self.list_page_max);
+        if let Some(pins) = &self.pins {
+            pins.save();
+        }
+        catalog
     }
 }
 
@@ -151,6 +178,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
     let mut set = ComponentSet {
         list_page_max: config.limits.list_page_max,
         options: config.component_options.clone(),
+        neutralises: config.sanitize.descriptions,
         ..ComponentSet::default()
     };
     for path in &config.components {

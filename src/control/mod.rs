@@ -5,14 +5,23 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod auth;
 pub mod components;
 pub mod config;
+pub mod credentials;
 mod directory;
+pub mod fetch;
+pub(crate) mod harden;
+pub mod loading;
+pub mod management;
+pub mod pins;
 pub mod plane;
 pub mod publisher;
 pub mod secret;
+pub mod secrets;
 pub mod serve;
 pub mod shards;
 pub mod stdio;
 pub mod store;
+mod tls;
 pub mod upstreams;

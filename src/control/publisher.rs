@@ -19,6 +19,7 @@ use crate::metrics::UpstreamNumbers;
 use crate::shard::{Shared, Snapshot};
 
 use super::components::ComponentSet;
+use super::pins::Pins;
 use super::store::Change;
 use super::upstreams::OfferSet;
 
@@ -37,6 +38,7 @@ pub struct Publisher {
     /// The upstreams in numbers, for whoever cannot wait until a component is compiled.
     numbers: ArcSwap<Vec<UpstreamNumbers>>,
     hosts: HostRules,
+    pins: Option<Arc<Pins>>,
     announced: Arc<Announced>,
 }
 
@@ -121,11 +123,13 @@ impl Publisher {
         hosts: HostRules,
     ) -> io::Result<Arc<Self>> {
         let numbers = ArcSwap::from_pointee(set.upstreams().numbers());
+        let pins = set.pins();
         let publisher = Arc::new(Self {
             shared,
             set: Mutex::new(set),
             numbers,
             hosts,
+            pins,
             announced: Arc::default(),
         });
         let announced = Arc::clone(&publisher.announced);
@@ -155,6 +159,16 @@ impl Publisher {
         let problems = set.apply(&self.shared.runtime, change);
         self.publish(&mut set, Lists::default());
         problems
+    }
+
+    /// Whether an operator has approved tools since the last look. Does not wait.
+    pub fn sees_approvals(&self) -> bool {
+        self.pins.as_ref().is_some_and(|pins| pins.look())
+    }
+
+    /// Makes the catalogue anew of what there is, and puts it in force. May wait for a component that is being compiled.
+    pub fn renew(&self) {
+        self.publish(&mut lock(&self.set), Lists::default());
     }
 
     /// Takes what upstreams have said and what has become of them, and puts the new catalogue in force if it is another.

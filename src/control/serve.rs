@@ -1,6 +1,7 @@
 //! `margay serve`: from a configuration to running shards, and from a signal to a drained end.
 //!
-//! Order of the start: everything that can be wrong is found before the first connection is accepted. Order of the end: not ready, stop
+//! Order of the start: everything that can be wrong is found before the first connection is accepted; what binds addresses comes
+//! before the process confines itself, and every thread after it. Order of the end: not ready, stop
 //! accepting, finish what is in flight, write out the logs.
 
 use std::io;
@@ -12,26 +13,35 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::audit::Audit;
 use crate::component::Runtime;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::mcp::{HostRules, Sessions};
 use crate::mem::ByteBudget;
+use crate::policy::auth::Authenticator;
+use crate::policy::rule::Effect;
+use crate::policy::{Limiter, RuleSet};
 use crate::shard::{
-    IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, bind_listeners,
+    IoKind, ListenOptions, ServiceOptions, ShardThread, Shared, Snapshot, TlsListener,
+    bind_listeners,
 };
 use crate::tape::{Backend, LogKey, LogOptions, LogProducer, Recorder};
 use crate::task::{Folder, Purpose};
 
 use super::admin::Admin;
+use super::auth::Auth;
 use super::components::{ComponentSet, Prepared, prepare};
-use super::config::{Config, Io};
+use super::config::{Config, Io, ManagementTools};
 use super::directory::Directory;
+use super::harden::{self, Roots};
+use super::management::{Desk, Endpoint};
 use super::plane::Plane;
 use super::publisher::Publisher;
 use super::secret::request_state_key;
 use super::shards::Shards;
 use super::store::{POLL_INTERVAL, Watch};
+use super::tls::Certificates;
 use super::upstreams::{self, Started};
 
 /// Time beyond the drain deadline after which the process ends whatever still runs.
@@ -59,28 +69,38 @@ pub fn run(
     let (address, listeners) = bind_listeners(config.listen, config.shards, options)
         .map_err(|error| unbindable("listen", "--listen", config.listen, &error))?;
     let admin_listener = config.admin.map(bind_admin).transpose()?;
-    if config.is_exposed() {
-        tracing::warn!(%address, "the listener can be reached from other machines, and callers are not authenticated");
-    }
+    let certificates = Certificates::of(config)?;
+    // The first thread beside this one, and the only one that is not confined.
+    let spawner = upstreams::spawner(config).map_err(|error| internal(&error))?;
+    let in_force = harden::confine(config, &Roots::default(), spawner.is_some())?;
+    let mut auth = Auth::of(config)?;
     let state_key = request_state_key(config)?;
     let recorder = Recorder::start(backend(config.io))?;
     let access_log = open_access_log(config, &control, &recorder)?;
     let (folder, tasks) = Folder::open(&config.state_dir, Purpose::Serve, recorder.handle())?;
-    let upstreams = upstreams::Prepared::of(config)?;
+    let upstreams =
+        upstreams::Prepared::of(config)?.map(|upstreams| upstreams.with_spawner(spawner));
     // Not inside the control runtime: loading a component may block on the runtime of its workers.
     let Prepared {
         runtime,
         mut set,
         watch,
     } = prepare(config)?;
+    set.pin(config, Audit::off())?;
+    let (rules, limiter) = guards(config)?;
     let hosts = host_rules(config, address)?;
     // There are at most 1,024 shards.
     let homes = 0..u16::try_from(config.shards).unwrap_or(u16::MAX);
     let limits = config.limits.clone();
     let shared = share(limits, &mut set, &hosts, runtime, upstreams.as_ref(), homes)
         .with_state_key(state_key)
-        .with_http_sse(config.http_sse);
-    let shared = Arc::new(shared);
+        .with_http_sse(config.http_sse)
+        .with_neutralising(config.sanitize.outputs)
+        .with_guards(auth.data(), rules, limiter);
+    let shared = Arc::new(match certificates.data() {
+        Some(listener) => shared.with_tls(listener),
+        None => shared,
+    });
     shared
         .start_tasks(folder, tasks)
         .map_err(|error| internal(&error))?;
@@ -103,7 +123,7 @@ pub fn run(
         };
         let started = ShardThread::start(
             index,
-            io_kind(config.io),
+            io_kind(config),
             Arc::clone(&shared),
             vec![listener],
             options,
@@ -115,6 +135,7 @@ pub fn run(
         Publisher::start(Arc::clone(&shared), set, hosts).map_err(|error| internal(&error))?;
     let upstreams = upstreams.map(|upstreams| upstreams.start(&shared, &publisher));
     let upstreams = upstreams.transpose()?;
+    harden::settle(config, &in_force)?;
     let plane: Arc<dyn Plane> = Arc::new(Shards::new(
         Arc::clone(&shared),
         threads,
@@ -123,12 +144,23 @@ pub fn run(
         log_key,
     ));
     let admin_address = admin_listener.as_ref().map(|(_, address)| *address);
+    let admin_auth = auth.admin();
+    let admin_listener = admin_listener.map(|(listener, address)| AdminListener {
+        listener,
+        address,
+        auth: admin_auth,
+    });
+    control.block_on(auth.begin());
+    control.spawn(auth.keep());
     let result = control.block_on(supervise(
         config,
         signals,
         plane,
         admin_listener,
-        watch,
+        Watched {
+            directory: watch,
+            certificates,
+        },
         &recorder,
         upstreams,
         || announce(address, admin_address, &shared),
@@ -141,6 +173,25 @@ pub fn run(
     }
     recorder.stop();
     result
+}
+
+/// Who may do what, and how often.
+///
+/// Errors: there are more rules, or more keys in them, than may be.
+fn guards(config: &Config) -> Result<(RuleSet, Limiter), Problem> {
+    // On loopback whoever is known may do everything, until a rule says otherwise.
+    let default = config.rules.default_effect(config.is_exposed(), false);
+    if default == Effect::Deny && config.rules.rules.is_empty() && config.rules.roles.is_empty() {
+        tracing::warn!(
+            "no rule allows anything, so nobody may call anything: write `rules`, or `default_rule: allow`"
+        );
+    }
+    let rules = RuleSet::compile(&config.rules, default).map_err(|error| {
+        let remedy = "have fewer";
+        Problem::operator(exit::CONFIG, "rules", "", error.to_string(), remedy)
+    })?;
+    let limiter = Limiter::new(&config.rates, config.limits.rate_key_count_max);
+    Ok((rules, limiter))
 }
 
 /// What all threads share: what is offered at first, one port for each thread, and the upstreams, if there are any, whose homes
@@ -169,26 +220,49 @@ pub(super) fn share(
     }
 }
 
+/// Where the admin plane will be, and who may call it.
+struct AdminListener {
+    listener: TcpListener,
+    address: SocketAddr,
+    auth: Arc<Authenticator>,
+}
+
 /// The admin listener begins to serve.
 fn start_admin(
     config: &Config,
     plane: &Arc<dyn Plane>,
-    (listener, address): (TcpListener, SocketAddr),
+    given: AdminListener,
+    tls: Option<Arc<TlsListener>>,
 ) -> Result<Admin, Problem> {
-    let page = Admin::new(Arc::clone(plane), address, &config.allowed_hosts);
+    let AdminListener {
+        listener,
+        address,
+        auth,
+    } = given;
+    let management = (config.management_tools != ManagementTools::Off)
+        .then(|| Endpoint::new(Desk::new(config), &config.limits));
+    let page = Admin::new(Arc::clone(plane), address, &config.allowed_hosts)
+        .with_management(management)
+        .with_auth(auth, Audit::off());
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| internal(&error))?;
-    tokio::spawn(page.clone().serve(listener));
+    tokio::spawn(page.clone().serve(listener, tls));
     tracing::info!(%address, "admin listener: /metrics, /healthz, /readyz");
     Ok(page)
 }
 
-/// Signals, the component directory, housekeeping; then the drain. Announces once the upstreams are known.
+/// What is looked at while the server runs.
+struct Watched {
+    directory: Option<Watch>,
+    certificates: Certificates,
+}
+
+/// Signals, the component directory, certificates, housekeeping; then the drain. Announces once the upstreams are known.
 async fn supervise(
     config: &Config,
     signals: Signals,
     plane: Arc<dyn Plane>,
-    admin_listener: Option<(TcpListener, SocketAddr)>,
-    watch: Option<Watch>,
+    admin_listener: Option<AdminListener>,
+    watched: Watched,
     recorder: &Recorder,
     upstreams: Option<Started>,
     announce: impl FnOnce(),
@@ -197,7 +271,12 @@ async fn supervise(
         mut end,
         mut hang_up,
     } = signals;
-    let admin = admin_listener.map(|listener| start_admin(config, &plane, listener));
+    let Watched {
+        directory,
+        mut certificates,
+    } = watched;
+    let admin =
+        admin_listener.map(|listener| start_admin(config, &plane, listener, certificates.admin()));
     let admin = admin.transpose()?;
     let reload = admin
         .as_ref()
@@ -208,7 +287,7 @@ async fn supervise(
         }
     };
     is_starting(upstreams.is_some());
-    let mut directory = Directory::new(Arc::clone(&plane), watch);
+    let mut directory = Directory::new(Arc::clone(&plane), directory);
     let mut clock = tokio::time::interval(POLL_INTERVAL);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let deadline = config.limits.upstream_start_deadline;
@@ -235,9 +314,11 @@ async fn supervise(
                     break true;
                 }
                 directory.look(false);
+                certificates.look(false);
             }
             _ = hang_up.recv() => {
                 reopen_logs(recorder).await;
+                certificates.look(true);
                 directory.look(true);
             }
             () = reload.notified() => directory.look(true),
@@ -338,9 +419,10 @@ pub(crate) fn backend(io: Io) -> Backend {
     }
 }
 
-pub(super) fn io_kind(io: Io) -> IoKind {
-    match io {
-        Io::Uring => IoKind::Uring,
+pub(super) fn io_kind(config: &Config) -> IoKind {
+    match config.io {
+        Io::Uring if config.hardening.ring_restrictions => IoKind::Uring,
+        Io::Uring => IoKind::UringUnrestricted,
         Io::Epoll => IoKind::Epoll,
     }
 }

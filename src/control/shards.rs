@@ -318,6 +318,14 @@ impl Plane for Shards {
                 self.buffers.used() as f64,
             ),
         ];
+        let tls = self.shared.tls().map(|listener| listener.setup());
+        if let Some(expires) = tls.and_then(|setup| setup.expires_unix_s) {
+            extra.push(Extra::gauge(
+                "tls_certificate_expiry_timestamp_seconds",
+                "When the certificate of the data listeners expires, in seconds since 1970.",
+                expires as f64,
+            ));
+        }
         if let Some(bytes) = resident_bytes(Path::new("/proc/self/status")) {
             extra.push(Extra::gauge(
                 "resident_memory_bytes",
@@ -378,6 +386,11 @@ impl Plane for Shards {
     }
 
     fn tick(&self) {
+        if self.publisher.sees_approvals() {
+            let publisher = Arc::clone(&self.publisher);
+            // It may have to wait for a component that is being compiled.
+            tokio::task::spawn_blocking(move || publisher.renew());
+        }
         self.shared
             .sessions
             .sweep(self.shared.now_ms(), SWEEP_BUDGET);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::Audit;
 use crate::error::{Problem, exit};
 use crate::mcp::HostRules;
 use crate::mem::ByteBudget;
@@ -46,6 +47,7 @@ pub fn run(config: &Config) -> Result<(), Problem> {
         mut set,
         watch,
     } = prepare(config)?;
+    set.pin(config, Audit::off())?;
     let hosts = HostRules::loopback();
     let mut limits = config.limits.clone();
     // One client, one implicit session: the table stays empty. One port, to wake the server; another for the thread that calls
@@ -59,7 +61,10 @@ pub fn run(config: &Config) -> Result<(), Problem> {
         }
     };
     let shared = share(limits, &mut set, &hosts, runtime, upstreams.as_ref(), homes);
-    let shared = Arc::new(shared.with_state_key(request_state_key(config)?));
+    let shared = shared
+        .with_state_key(request_state_key(config)?)
+        .with_neutralising(config.sanitize.outputs);
+    let shared = Arc::new(shared);
     let recorder = start_tasks(config, &shared);
     let publisher = Publisher::start(Arc::clone(&shared), set, hosts).map_err(failed)?;
     if let Some(watch) = watch {
@@ -118,7 +123,7 @@ impl Home {
         };
         let thread = ShardThread::start(
             usize::from(HOME),
-            io_kind(config.io),
+            io_kind(config),
             Arc::clone(shared),
             Vec::new(),
             options,
@@ -148,6 +153,9 @@ fn follow(mut watch: Watch, publisher: Arc<Publisher>) -> Result<(), Problem> {
     let look = move || {
         loop {
             std::thread::sleep(POLL_INTERVAL);
+            if publisher.sees_approvals() {
+                publisher.renew();
+            }
             let Ok(change) = watch.poll() else { continue };
             if change.is_empty() {
                 continue;

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::word::{CallerKey, ChildOrder, Done, News};
+use super::word::{CallerKey, ChildOrder, CredentialWant, Done, News};
 use crate::component::Outbox;
 use crate::mcp::{List, Principal, SessionId};
 use crate::upstream::transport::{ExchangeKey, Request, StreamKey};
@@ -63,4 +63,6 @@ pub enum Action {
     News(News),
     /// An order about a child.
     Order(ChildOrder),
+    /// An upstream does not take our credential.
+    Credential(Box<CredentialWant>),
 }

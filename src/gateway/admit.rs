@@ -30,6 +30,7 @@ impl Gateway {
             Word::Child { child, news } => self.child_news(child, news),
             Word::Follow(follow) => self.begin_follow(*follow),
             Word::Unheard(caller) => self.unheard(caller),
+            Word::Credential(remote, news) => self.credential_news(remote, &news),
             Word::Changed(remote, list) => self.feed_changed(remote, list),
             Word::SessionEnded(session) => self.end_session(session),
             // For the thread itself.

@@ -76,6 +76,11 @@ impl Failure {
         }
     }
 
+    /// The upstream takes no credential that we have.
+    pub(super) fn credential(why: &str) -> Self {
+        Self::here(Failed::Answer, why.to_owned(), "unauthorized")
+    }
+
     /// Handshakes fail one after the other.
     pub(super) fn handshakes_fail(retry_in_ms: u64) -> Self {
         Self {
@@ -155,6 +160,10 @@ impl Gateway {
         };
         let status = pending.status;
         let (failed, what) = match status {
+            401 | 403 if self.routes[pending.remote].remote.credential.is_managed() => (
+                Failed::Answer,
+                "it does not accept what its `auth` in the configuration gets for it; it",
+            ),
             401 | 403 => (
                 Failed::Answer,
                 "it does not accept our credentials, which are those of its `headers` in the configuration; it",

@@ -203,7 +203,7 @@ impl Gateway {
         }
     }
 
-    fn complete_handshake(&mut self, link: u64) {
+    pub(super) fn complete_handshake(&mut self, link: u64) {
         let mut message = Vec::new();
         say::initialized(&mut message);
         if self.is_child(link) {

@@ -23,6 +23,7 @@ mod action;
 mod admit;
 mod answer;
 mod child;
+mod credential;
 mod era;
 mod facts;
 mod failure;
@@ -63,8 +64,8 @@ use pending::{Ask, Pending};
 pub use route::Numbers;
 use route::Route;
 pub use word::{
-    AskKey, Call, CallerKey, ChildKey, ChildNews, ChildOrder, ControlLink, Done, Follow, News,
-    Patience, RawListing, Word,
+    AskKey, Call, CallerKey, ChildKey, ChildNews, ChildOrder, ControlLink, CredentialWant, Done,
+    Follow, News, Patience, RawListing, Word,
 };
 
 /// Links of one home: sessions and children beyond it are refused.

@@ -134,6 +134,10 @@ pub(super) struct Pending {
     pub(super) blocked: Vec<Vec<u8>>,
     /// Which of the sessions of its link it was sent in.
     pub(super) session_number: Option<crate::upstream::session::SessionNumber>,
+    /// The number of the credential that was in force when it was sent.
+    pub(super) credential_seen: u64,
+    /// Times that it waited for another.
+    pub(super) credential_waits: u32,
     /// When to go on with it, where it waits for nothing else.
     pub(super) advance_ms: Option<u64>,
     /// When to go on with a stream that broke off, and where.
@@ -168,6 +172,8 @@ impl Pending {
             retold: None,
             blocked: Vec::new(),
             session_number: None,
+            credential_seen: 0,
+            credential_waits: 0,
             advance_ms: None,
             resume: None,
         }

@@ -73,6 +73,12 @@ impl Gateway {
 
     fn head(&mut self, key: ExchangeKey, head: &AnswerHead) {
         let now_ms = self.now_ms;
+        if matches!(head.status, 401 | 403)
+            && let Some(slot) = self.exchanges.get(&key).copied()
+            && self.is_denied(slot, head)
+        {
+            return;
+        }
         let Some(pending) = self
             .exchanges
             .get(&key)

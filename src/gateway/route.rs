@@ -85,6 +85,8 @@ pub(super) struct Route {
     pub(super) numbers: Numbers,
     /// When it may be doubted again what it speaks.
     pub(super) doubt_again_ms: u64,
+    /// Requests that wait for another credential: control has been asked for it.
+    pub(super) credential_waiting: Vec<u64>,
     /// Why a call failed last.
     pub(super) last_failure: String,
 }
@@ -134,6 +136,7 @@ impl Route {
                 ..Numbers::default()
             },
             doubt_again_ms: 0,
+            credential_waiting: Vec::new(),
             last_failure: String::new(),
             places,
             remote,

@@ -174,7 +174,9 @@ impl Gateway {
     pub(super) fn exchange(&mut self, slot: u64, request: Request) -> ExchangeKey {
         let key = ExchangeKey(self.key());
         self.exchanges.insert(key, slot);
+        let credential_seen = request.remote.credential.generation();
         if let Some(pending) = self.pending.get_mut(slot) {
+            pending.credential_seen = credential_seen;
             pending.exchange = Some(key);
             pending.status = 0;
             pending.excerpt = "".into();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::component::Outbox;
 use crate::mcp::{ClientCapabilities, List, LogLevel, Method, Principal, Revision, SessionId};
+use crate::upstream::credential::Challenge;
 use crate::upstream::era::Spoken;
 use crate::upstream::remote::Remote;
 
@@ -135,6 +136,8 @@ pub enum Word {
         /// The word.
         news: ChildNews,
     },
+    /// To a home, from control: the credential of this upstream is another one now, or there is none, and why.
+    Credential(usize, Result<(), String>),
     /// To the home that feeds an upstream: a stream of a client's follows one of its resources, or no longer.
     Follow(Box<Follow>),
     /// To a home: nobody hears what is asked for this call.
@@ -192,6 +195,21 @@ pub enum ChildOrder {
     Stop(ChildKey),
 }
 
+/// An upstream does not take the credential that a home's request has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialWant {
+    /// The upstream.
+    pub remote: usize,
+    /// The home, which is told.
+    pub port: u16,
+    /// The number of the credential that was shown; 0: none.
+    pub seen: u64,
+    /// Whether it is one that may too little.
+    pub lacks_scopes: bool,
+    /// What the upstream wants.
+    pub challenge: Challenge,
+}
+
 /// What a home tells control.
 #[derive(Debug)]
 pub enum News {
@@ -231,6 +249,9 @@ pub trait ControlLink: Send + Sync {
 
     /// Takes an order about a child.
     fn order(&self, order: ChildOrder);
+
+    /// Takes the wish for another credential; it is answered with [`Word::Credential`].
+    fn want(&self, want: CredentialWant);
 }
 
 /// Whether a call waits for an answer of its client, for the thread that watches its time.

@@ -20,5 +20,11 @@ pub const HEADER_MISMATCH: i32 = -32020;
 pub const MISSING_CLIENT_CAPABILITY: i32 = -32021;
 /// The protocol version is not one that we speak.
 pub const UNSUPPORTED_PROTOCOL_VERSION: i32 = -32022;
+/// The caller has not shown who it is, or not so that it is believed.
+pub const UNAUTHENTICATED: i32 = -31401;
+/// The caller may not do this.
+pub const FORBIDDEN: i32 = -31403;
+/// The caller does this too often.
+pub const RATE_LIMITED: i32 = -31429;
 /// Too much is going on: try again later. Outside the range that JSON-RPC and MCP keep for themselves.
 pub const OVERLOADED: i32 = -31503;

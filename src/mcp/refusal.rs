@@ -259,6 +259,37 @@ pub enum Reason<'b> {
     NotInitialized,
     /// The session has its stream already.
     StreamTaken,
+    /// The caller has not shown who it is, or not so that it is believed.
+    Unauthenticated {
+        /// What is wrong, without a word about what was shown.
+        fault: &'static str,
+        /// 401, or 400 for what is no credential at all.
+        status: u16,
+    },
+    /// A rule denies this to the caller, or none allows it.
+    Forbidden {
+        /// The method.
+        method: Method,
+        /// The rule that denies it.
+        rule: Option<ShortName>,
+    },
+    /// The caller's token lacks scopes that a rule wants.
+    NeedsScopes {
+        /// The rule.
+        rule: ShortName,
+    },
+    /// The caller does this too often.
+    RateLimited {
+        /// The limit, as the configuration names it.
+        limit: ShortName,
+        /// When it may come again.
+        retry_after_ms: u64,
+    },
+    /// What the tool says of itself has changed since an operator approved it.
+    ToolChanged {
+        /// The tool.
+        name: Str<'b>,
+    },
     /// A bound is reached.
     Overloaded {
         /// Which one.

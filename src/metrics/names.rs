@@ -63,10 +63,14 @@ metrics! {
         AcceptErrors = "accept_errors", "Failed accept operations.";
         ConnectionsClosed = "connections_closed", "Connections closed.";
         ConnectionErrors = "connection_errors", "Connections ended by an error of the socket.";
+        DeadlineHandshake = "connection_deadlines"["stage" = "handshake"], "Connections closed at a deadline, by what they were late with.";
         DeadlineHead = "connection_deadlines"["stage" = "head"], "Connections closed at a deadline, by what they were late with.";
         DeadlineBody = "connection_deadlines"["stage" = "body"], "Connections closed at a deadline, by what they were late with.";
         DeadlineIdle = "connection_deadlines"["stage" = "idle"], "Connections closed at a deadline, by what they were late with.";
         DeadlineWrite = "connection_deadlines"["stage" = "write"], "Connections closed at a deadline, by what they were late with.";
+        TlsHandshakes = "tls_handshakes"["kind" = "full"], "TLS handshakes of clients.";
+        TlsResumed = "tls_handshakes"["kind" = "resumed"], "TLS handshakes of clients.";
+        TlsFailures = "tls_handshakes"["kind" = "failed"], "TLS handshakes of clients.";
         BytesReceived = "received_bytes", "Bytes received from downstream.";
         BytesSent = "sent_bytes", "Bytes sent downstream.";
         Requests = "http_requests", "HTTP requests whose head was read.";
@@ -101,6 +105,9 @@ metrics! {
         RefusedProtocol = "refusals"["reason" = "protocol"], "Requests refused, by reason.";
         RefusedSession = "refusals"["reason" = "session"], "Requests refused, by reason.";
         RefusedOverload = "refusals"["reason" = "overload"], "Requests refused, by reason.";
+        RefusedUnknown = "refusals"["reason" = "unauthenticated"], "Requests refused, by reason.";
+        RefusedRule = "refusals"["reason" = "rule"], "Requests refused, by reason.";
+        RefusedRate = "refusals"["reason" = "rate"], "Requests refused, by reason.";
         RefusedOther = "refusals"["reason" = "other"], "Requests refused, by reason.";
         CallOk = "tool_calls"["outcome" = "ok"], "Tool calls by outcome.";
         CallToolError = "tool_calls"["outcome" = "tool_error"], "Tool calls by outcome.";

@@ -7,17 +7,24 @@
 //! Never here: a socket, a clock, a thread, a random source, a file.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod balance;
 pub mod breaker;
 pub mod health;
 pub mod identity;
 pub mod outlier;
+pub mod pattern;
 pub mod permission;
+pub mod rate;
 pub mod retry;
+pub mod rule;
 
 pub use balance::{Balancer, Candidate, Latency, Strategy};
 pub use breaker::{Breaker, BreakerRules, Permit, Ticket};
 pub use health::{Health, HealthRules};
 pub use identity::{Identity, Proof};
 pub use outlier::{OutlierRules, Outliers};
+pub use pattern::Pattern;
+pub use rate::{Keys as RateKeys, Limited, Limiter, RateOptions};
 pub use retry::{Budget, BudgetRules, Failed, Reached, may_repeat};
+pub use rule::{Decision, Owned, Request as RuleRequest, RuleOptions, RuleSet};

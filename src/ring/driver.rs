@@ -29,6 +29,11 @@ use super::{Completion, ListenerKey, Ring, RingStats, SocketKey};
 /// Listening sockets of one ring.
 const LISTENERS_MAX: usize = 16;
 
+/// Connections taken by one accept operation; then it is cancelled and another looks at the listener afresh. Linux forgets a
+/// wake-up of an operation that has more than 127 of them to work off, and then the last connection of a flood would wait for the
+/// next one to come.
+const ACCEPTS_PER_OPERATION: u32 = 100;
+
 /// Sizes of a ring. `Default` gives those of [`crate::limits`].
 #[derive(Clone, Debug)]
 pub struct RingOptions {
@@ -49,6 +54,8 @@ pub struct RingOptions {
     pub receive_buffer_bytes: usize,
     /// Events handled in one turn.
     pub completions_per_turn_max: usize,
+    /// Of io_uring: the kernel refuses every operation and registration on this ring that it is not made for, whoever submits it.
+    pub restricted: bool,
 }
 
 impl Default for RingOptions {
@@ -62,6 +69,7 @@ impl Default for RingOptions {
             receive_buffer_count: limits::RECEIVE_BUFFER_COUNT as u16,
             receive_buffer_bytes: limits::BUFFER_CLASS_BYTES[0],
             completions_per_turn_max: limits::COMPLETIONS_PER_TURN_MAX,
+            restricted: true,
         }
     }
 }
@@ -85,11 +93,19 @@ impl RingOptions {
 struct Listener {
     fd: RawFd,
     accept: Stage,
+    /// Connections that the accept in flight has brought.
+    taken: u32,
     cancel: Stage,
     wanted: bool,
     /// Descriptors or memory ran out: paused until a socket closes.
     exhausted: bool,
     stopping: bool,
+}
+
+impl Listener {
+    fn is_to_be_cancelled(&self) -> bool {
+        self.stopping || !self.wanted || self.taken >= ACCEPTS_PER_OPERATION
+    }
 }
 
 /// A ring over a kernel interface.
@@ -144,6 +160,20 @@ impl<K: Kernel> Driver<K> {
             return Ok(());
         }
         self.kernel.wait(timeout)
+    }
+
+    /// Whether an operation is in flight that ends by itself whatever the peer does: a shutdown, a close, a cancellation.
+    #[cfg(test)]
+    pub(super) fn ends_something(&self) -> bool {
+        self.in_flight[admission::Class::Urgent as usize] > 0
+    }
+
+    /// Connections that the accept in flight has brought.
+    #[cfg(test)]
+    pub(super) fn listener_taken(&self, listener: ListenerKey) -> u32 {
+        self.listeners
+            .get(listener.0)
+            .map_or(0, |state| state.taken)
     }
 
     fn available_buffers(&self) -> usize {
@@ -368,6 +398,7 @@ impl<K: Kernel> Driver<K> {
         let listener = Listener {
             fd,
             accept: Stage::Idle,
+            taken: 0,
             cancel: Stage::Idle,
             wanted: true,
             exhausted: false,

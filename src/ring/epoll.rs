@@ -147,6 +147,7 @@ impl Epoll {
             result,
             more: false,
             buffer: None,
+            drained: false,
         });
     }
 
@@ -164,7 +165,7 @@ impl Epoll {
                 }
                 result => self.end(user_data, result),
             },
-            Operation::Receive { fd } => {
+            Operation::Receive { fd, .. } => {
                 self.arm(fd, user_data, |state| state.receive = Some(user_data))
             }
             Operation::Send { fd, .. } | Operation::SendMessage { fd, .. } => {
@@ -239,6 +240,7 @@ impl Epoll {
                     result,
                     more: false,
                     buffer: None,
+                    drained: false,
                 });
             }
         }
@@ -302,6 +304,7 @@ impl Epoll {
                     result,
                     more: true,
                     buffer: None,
+                    drained: false,
                 }),
                 error if error == -libc::EAGAIN => {
                     state.readable = false;
@@ -341,6 +344,7 @@ impl Epoll {
                     result,
                     more: true,
                     buffer: Some(index),
+                    drained: false,
                 });
             }
             error if error == -libc::EAGAIN => state.readable = false,

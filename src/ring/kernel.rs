@@ -30,10 +30,13 @@ pub enum Operation {
         /// Bytes of the address that count.
         len: u32,
     },
-    /// Receive into buffers of the group until cancelled, ended or failed.
+    /// Receive into a buffer of the group: once, or until cancelled, ended or failed, as the kernel can without ever missing
+    /// that there is something to receive.
     Receive {
         /// The socket.
         fd: RawFd,
+        /// The receive before this one took all there was: waiting comes before trying.
+        drained: bool,
     },
     /// Send one piece of memory; the result may be short.
     Send {
@@ -86,6 +89,8 @@ pub struct Event {
     pub more: bool,
     /// The buffer of the group that this event hands over.
     pub buffer: Option<u16>,
+    /// Of a receive: nothing was left behind these bytes. Only a hint.
+    pub drained: bool,
 }
 
 /// Executes operations. Dropping one must not be relied on to stop it: see [`Kernel::retire`].

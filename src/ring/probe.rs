@@ -12,7 +12,7 @@ use super::driver::RingOptions;
 use super::uring::UringRing;
 use crate::error::{Problem, exit};
 
-/// The oldest kernel the ring is made for: multishot receive (6.0) and deferred task work (6.1).
+/// The oldest kernel the ring is made for: multishot accept and buffer rings (5.19), and deferred task work (6.1).
 const KERNEL_MIN: (u32, u32) = (6, 1);
 
 /// Descriptors beside those of connections: listeners, rings, runtimes, logs, components.
@@ -157,7 +157,7 @@ fn missing_operations(ring: &IoUring) -> Vec<&'static str> {
     let needed = [
         ("accept", opcode::AcceptMulti::CODE),
         ("connect", opcode::Connect::CODE),
-        ("recv", opcode::RecvMulti::CODE),
+        ("recv", opcode::Recv::CODE),
         ("send", opcode::Send::CODE),
         ("sendmsg", opcode::SendMsg::CODE),
         ("shutdown", opcode::Shutdown::CODE),
@@ -306,12 +306,7 @@ fn judge_kernel(facts: &Facts) -> Finding {
     }
     match version(&facts.release) {
         Some(version) if version >= KERNEL_MIN => good(NAME, &*facts.release),
-        Some(_) => bad(
-            NAME,
-            &*facts.release,
-            "too old for multishot receive and deferred task work",
-            fix,
-        ),
+        Some(_) => bad(NAME, &*facts.release, "too old for deferred task work", fix),
         // A release that cannot be read says nothing; what works is what counts.
         None => good(NAME, &*facts.release),
     }

@@ -32,6 +32,8 @@ pub(super) struct Socket {
     pub(super) receive: Stage,
     /// The shard wants bytes.
     pub(super) receive_wanted: bool,
+    /// The last receive left nothing behind.
+    pub(super) drained: bool,
     /// It has an entry in the starved queue; it is to be armed only if `starved` still holds.
     pub(super) starved_queued: bool,
     pub(super) starved: bool,
@@ -135,6 +137,7 @@ impl Socket {
             address: None,
             receive: Stage::Idle,
             receive_wanted: false,
+            drained: false,
             starved_queued: false,
             starved: false,
             cancel_receive: Stage::Idle,

@@ -1,4 +1,4 @@
-//! The kernel interface for production: io_uring with multishot accept and receive and a provided-buffer ring.
+//! The kernel interface for production: io_uring with multishot accept and a provided-buffer ring.
 //!
 //! One `io_uring_enter` a turn submits what is queued and runs what has arrived, and it is left out when there is
 //! neither: with deferred task work the kernel says in the shared flags whether there is. A sleeping shard is woken
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU16, Ordering, fence};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use io_uring::register::Restriction;
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd};
 use io_uring::{EnterFlags, IoUring, opcode, squeue};
 
@@ -26,6 +27,9 @@ use super::{RingStats, syscall};
 
 /// The buffer group's number; a ring has one.
 const GROUP: u16 = 0;
+
+/// `IORING_RECVSEND_POLL_FIRST`: wait for the socket before trying it. Since 5.19, as the buffer rings are.
+const RECEIVE_POLL_FIRST: u16 = 1;
 
 /// How often [`Kernel::retire`] waits, and how long each time, before it says that the kernel did not let go.
 const RETIRE_WAITS: u32 = 20;
@@ -129,6 +133,11 @@ impl Uring {
         let wakeup = syscall::eventfd()?;
         ring.submitter().register_eventfd(wakeup.as_raw_fd())?;
         ring.completion().disable_eventfd();
+        if options.restricted {
+            restrict(&ring)?;
+        }
+        // From here on the calling thread is the only one that may submit.
+        ring.submitter().register_enable_rings()?;
         let readiness = Readiness::default();
         let mut uring = Self {
             readiness,
@@ -152,7 +161,7 @@ impl Uring {
             Operation::Connect { fd, address, len } => {
                 opcode::Connect::new(Fd(fd), address.cast(), len).build()
             }
-            Operation::Receive { fd } => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
+            Operation::Receive { fd, drained } => receive(fd, drained),
             Operation::Send { fd, bytes, len } => opcode::Send::new(Fd(fd), bytes, len)
                 .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
                 .build(),
@@ -201,6 +210,49 @@ impl Uring {
     }
 }
 
+/// Operations that [`Uring::entry`] makes, and no other.
+const OPERATIONS: [u8; 8] = [
+    opcode::AcceptMulti::CODE,
+    opcode::Connect::CODE,
+    opcode::Recv::CODE,
+    opcode::Send::CODE,
+    opcode::SendMsg::CODE,
+    opcode::Shutdown::CODE,
+    opcode::AsyncCancel::CODE,
+    opcode::Close::CODE,
+];
+
+/// `IORING_UNREGISTER_PBUF_RING`: all that is registered of a ring once it runs.
+const UNREGISTER_BUFFER_RING: u8 = 23;
+
+/// Makes the kernel refuse, for as long as the ring lives, what it is not made for. So memory that a defect has handed to an attacker
+/// cannot open files or start timers by way of the ring, which no system call filter sees.
+///
+/// Errors: a kernel before 5.10, which has no ring that does anyway.
+fn restrict(ring: &IoUring) -> io::Result<()> {
+    let flags = squeue::Flags::BUFFER_SELECT.bits();
+    let mut allowed: Vec<Restriction> = OPERATIONS.map(Restriction::sqe_op).into();
+    allowed.push(Restriction::sqe_flags_allowed(flags));
+    allowed.push(Restriction::register_op(UNREGISTER_BUFFER_RING));
+    ring.submitter().register_restrictions(&mut allowed)
+}
+
+/// A receive that ends with its first bytes.
+///
+/// Not a multishot one, which goes back to sleep after a receive and counts on the next wake-up: Linux loses that one when more
+/// than 127 wake-ups had piled up before, or when the peer's last bytes and its end came between a receive and the arming of its
+/// poll (seen on 6.18, with every fix up to then). What then stays untold is the end of the stream, or the last bytes. A single
+/// receive looks at the socket itself whenever it is armed, and costs 0.1 to 0.2 µs more.
+fn receive(fd: RawFd, drained: bool) -> squeue::Entry {
+    // An attempt on a socket that is known to be empty would be in vain.
+    let poll_first = if drained { RECEIVE_POLL_FIRST } else { 0 };
+    opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0)
+        .buf_group(GROUP)
+        .ioprio(poll_first)
+        .build()
+        .flags(squeue::Flags::BUFFER_SELECT)
+}
+
 /// The ring with the best flags that this kernel has; each older set is one that a supported kernel may need.
 fn build(options: &RingOptions) -> io::Result<IoUring> {
     let base = || {
@@ -208,6 +260,7 @@ fn build(options: &RingOptions) -> io::Result<IoUring> {
         builder
             .setup_cqsize(options.completion_entries)
             .setup_submit_all()
+            .setup_r_disabled()
             .dontfork();
         builder
     };
@@ -289,6 +342,7 @@ impl Kernel for Uring {
                 result: entry.result(),
                 more: io_uring::cqueue::more(flags),
                 buffer: io_uring::cqueue::buffer_select(flags),
+                drained: !io_uring::cqueue::sock_nonempty(flags),
             });
         }
     }
@@ -368,5 +422,60 @@ impl Kernel for Uring {
 
     fn group(&self) -> &Rc<BufferGroup> {
         &self.group
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(restricted: bool) -> Uring {
+        let options = RingOptions {
+            restricted,
+            ..RingOptions::default()
+        };
+        Uring::new(&options).unwrap()
+    }
+
+    /// What the kernel says to an operation.
+    fn result(uring: &mut Uring, entry: squeue::Entry) -> i32 {
+        // SAFETY: the entries of these tests point to no memory.
+        unsafe { uring.ring.submission().push(&entry).unwrap() };
+        uring.wait(Duration::from_secs(5)).unwrap();
+        uring.ring.completion().next().expect("a result").result()
+    }
+
+    fn forbidden() -> [squeue::Entry; 4] {
+        let path = c"/etc/passwd".as_ptr();
+        [
+            opcode::Nop::new().build(),
+            opcode::OpenAt::new(Fd(libc::AT_FDCWD), path).build(),
+            opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0).build(),
+            // What may be done, but not with a flag that the driver never sets.
+            opcode::Close::new(Fd(-1))
+                .build()
+                .flags(squeue::Flags::IO_LINK),
+        ]
+    }
+
+    #[test]
+    fn the_kernel_refuses_what_a_ring_is_not_made_for() {
+        let mut uring = ring(true);
+        for entry in forbidden() {
+            assert_eq!(result(&mut uring, entry), -libc::EACCES);
+        }
+        let close = opcode::Close::new(Fd(-1)).build();
+        assert_eq!(result(&mut uring, close), -libc::EBADF, "it goes on");
+        let registered = uring.ring.submitter().register_files(&[0]).unwrap_err();
+        assert_eq!(registered.raw_os_error(), Some(libc::EACCES));
+        let lifted = uring.ring.submitter().register_restrictions(&mut []);
+        assert!(lifted.is_err(), "restrictions are for ever");
+    }
+
+    #[test]
+    fn a_ring_without_restrictions_refuses_nothing() {
+        let mut uring = ring(false);
+        let nop = opcode::Nop::new().build();
+        assert_eq!(result(&mut uring, nop), 0);
     }
 }

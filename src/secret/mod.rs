@@ -1,12 +1,24 @@
 //! Secrets: what they are, where they come from, and that they are not shown.
 //!
-//! Invariants: a [`Secret`] has no `Display`, its `Debug` shows nothing, and its memory is wiped when it goes.
+//! Invariants: a [`Secret`] has no `Display`, its `Debug` shows nothing, and its memory is wiped when it goes. Whoever makes one of what
+//! an operator or an authority gave puts it into the process's [`redactor`], so that nothing that is written out shows it.
+//!
+//! Nothing here reads a file or the environment: that is [`Resolve`]'s, which control has.
 #![forbid(unsafe_code)]
+
+mod forms;
+mod header;
+mod redact;
+mod resolve;
 
 use std::fmt;
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
+
+pub use header::{is_sensitive_header, shown_header};
+pub use redact::{REDACTED, Redactor, Registered, redactor};
+pub use resolve::{Resolve, SECRET_BYTES_MAX, Shape, Unresolved, admit, is_stored_name};
 
 /// A secret text.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,4 +53,16 @@ pub enum SecretRef {
     Credential(String),
     /// An entry of the encrypted store: `{secret: NAME}`.
     Stored(String),
+}
+
+/// As it is written in a configuration, without its key: `$TOKEN`, a path, a name.
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "${name}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Credential(name) => write!(f, "credential {name}"),
+            Self::Stored(name) => write!(f, "secret {name}"),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Streams on their connections: when they are written, kept alive, and ended.
 
-use crate::mcp::{Revision, SessionId};
+use crate::mcp::{Principal, Revision, SessionId};
 use crate::mem::PoolBuffer;
 use crate::metrics::Counter;
 use crate::ring::{Ring, SocketKey};
@@ -23,12 +23,13 @@ impl<R: Ring> Shard<R> {
         socket: SocketKey,
         source: Source,
         revision: Revision,
+        principal: Principal,
         origin: Option<Vec<u8>>,
         now_ms: u64,
     ) {
         let Ok(mut out) = self.service.buffers.take(FIRST_BYTES) else {
             // It is on no connection yet that would give it back.
-            let stream = Stream::of_answer(source, self.service.principal(), now_ms);
+            let stream = Stream::of_answer(source, principal, now_ms);
             self.service.end_stream(&stream);
             self.close(socket);
             return;
@@ -36,7 +37,7 @@ impl<R: Ring> Shard<R> {
         let frame = Frame::of_stream(origin.as_deref());
         frame.write_stream_head(&mut out);
         self.service.begin_stream(&source, revision, &mut out);
-        let stream = Stream::of_answer(source, self.service.principal(), now_ms);
+        let stream = Stream::of_answer(source, principal, now_ms);
         let answers_a_call = matches!(stream.source, Source::Call(_));
         self.carry(socket, Box::new(stream));
         if let Some(connection) = self.connection(socket) {
@@ -198,6 +199,11 @@ impl<R: Ring> Shard<R> {
         let Some(stream) = &mut connection.stream else {
             return;
         };
+        // Its client comes back with a proof that is good, or not at all.
+        if stream.until_ms.is_some_and(|until_ms| now_ms >= until_ms) {
+            self.finish_stream(socket, now_ms);
+            return;
+        }
         // A drain leaves it open for the answers of calls, wherever these run.
         if draining && calls == 0 && stream.is_plain() {
             self.finish_stream(socket, now_ms);

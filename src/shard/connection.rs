@@ -3,6 +3,8 @@
 //! A connection is data; [`super::Shard`] moves it through its phases. One request is served at a time: pipelined ones wait in
 //! the inbox, and their answers leave together in one write when they are ready together.
 
+use std::net::IpAddr;
+
 use crate::mem::PoolBuffer;
 use crate::wire::chunked::ChunkDecoder;
 use crate::wire::http1::HeadScan;
@@ -10,10 +12,13 @@ use crate::wire::http1::HeadScan;
 use super::exchange::Exchange;
 use super::inbox::Inbox;
 use super::stream::Stream;
+use super::tls::Tls;
 
 /// What a connection is waiting for. Each phase has its own deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// The end of TLS's handshake.
+    Handshake,
     /// The first byte of a request.
     Idle,
     /// The rest of a head.
@@ -46,6 +51,10 @@ pub(super) struct Left {
 /// One connection.
 pub(super) struct Connection {
     pub(super) phase: Phase,
+    /// Where it comes from; asked for once, since it is a system call.
+    pub(super) address: Option<IpAddr>,
+    /// What is between the bytes on the wire and ours, where there is anything.
+    pub(super) tls: Option<Box<Tls>>,
     pub(super) inbox: Inbox,
     pub(super) scan: HeadScan,
     /// Unread bytes it takes to have the whole request; 0 while that is not known.
@@ -73,9 +82,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(deadline_ms: u64) -> Self {
+    pub(super) fn new(address: Option<IpAddr>, deadline_ms: u64) -> Self {
         Self {
             phase: Phase::Idle,
+            address,
+            tls: None,
             inbox: Inbox::default(),
             scan: HeadScan::default(),
             awaiting_bytes: 0,
@@ -111,7 +122,9 @@ impl Connection {
     /// Whether a deadline has passed. While an answer is being taken only that has one: the peer may well wait for its end.
     pub(super) fn is_overdue(&self, now_ms: u64) -> bool {
         match self.sending_since {
-            Some(_) => now_ms >= self.write_deadline_ms,
+            // A handshake is late as a whole, whoever waits for whom.
+            Some(_) if self.phase != Phase::Handshake => now_ms >= self.write_deadline_ms,
+            Some(_) => now_ms >= self.deadline_ms.min(self.write_deadline_ms),
             None => now_ms >= self.deadline_ms,
         }
     }

@@ -1,5 +1,6 @@
 //! What HTTP itself decides: paths, methods, and the errors that have no MCP message.
 
+use crate::policy::auth::WELL_KNOWN;
 use crate::wire::http1::response::{self, Body};
 use crate::wire::json;
 
@@ -14,6 +15,14 @@ Retry-After: 1\r\n\
 Connection: close\r\n\
 \r\n\
 {\"error\":\"the server is at its limit of connections or buffers; retry in a second\"}";
+
+/// The answer to plain HTTP where TLS is spoken: plain, because nothing else would be read.
+pub(super) const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+Content-Type: application/json\r\n\
+Content-Length: 66\r\n\
+Connection: close\r\n\
+\r\n\
+{\"error\":\"this port speaks HTTPS and no plain HTTP; use https://\"}";
 
 /// What the head alone says about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +42,8 @@ pub(super) enum Resource {
     Sse,
     /// Where the old transport's messages are posted.
     Messages,
+    /// What OAuth calls the metadata of a protected resource (RFC 9728); whether it is here depends on the configuration.
+    Metadata,
     /// `/`: somebody looks around with a browser.
     Root,
     /// `*`, of `OPTIONS *`.
@@ -42,6 +53,11 @@ pub(super) enum Resource {
 }
 
 impl Resource {
+    /// Whether only those get there who are known.
+    pub(super) fn is_guarded(self) -> bool {
+        matches!(self, Self::Mcp | Self::Sse | Self::Messages)
+    }
+
     /// Reads the request target: origin form, absolute form (which a server must take, RFC 9112 section 3.2.2), or `*`.
     pub(super) fn of(target: &[u8]) -> Self {
         let path = match target {
@@ -58,6 +74,7 @@ impl Resource {
             b"/sse" => Self::Sse,
             b"/messages" => Self::Messages,
             b"/" | b"" => Self::Root,
+            _ if path.starts_with(WELL_KNOWN.as_bytes()) => Self::Metadata,
             _ => Self::Unknown,
         }
     }
@@ -80,6 +97,44 @@ fn absolute_path(target: &[u8]) -> Option<&[u8]> {
         .position(|byte| matches!(byte, b'/' | b'?'))
         .unwrap_or(after_scheme.len());
     Some(&after_scheme[path_at..])
+}
+
+/// The path of a target, without its query.
+pub(super) fn path_of(target: &[u8]) -> &str {
+    let path = match target {
+        [b'/', ..] => target,
+        _ => absolute_path(target).unwrap_or_default(),
+    };
+    let path = path.split(|byte| *byte == b'?').next().unwrap_or(path);
+    std::str::from_utf8(path).unwrap_or_default()
+}
+
+/// Appends a JSON document that pages of any allowed origin may read.
+pub(super) fn write_json(
+    out: &mut Vec<u8>,
+    document: &str,
+    keep_alive: bool,
+    with_body: bool,
+    origin: Option<&[u8]>,
+) {
+    let origin = origin.and_then(|origin| std::str::from_utf8(origin).ok());
+    let mut fields = vec![("Cache-Control", "max-age=300")];
+    if let Some(origin) = origin {
+        fields.push(("Access-Control-Allow-Origin", origin));
+        fields.push(("Vary", "Origin"));
+    }
+    let body = Body::Length(document.len());
+    response::write_head(
+        out,
+        200,
+        Some("application/json"),
+        body,
+        keep_alive,
+        &fields,
+    );
+    if with_body {
+        out.extend_from_slice(document.as_bytes());
+    }
 }
 
 /// Appends an error answer that closes the connection.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use crate::component::{CallOutcome, Finished, Outgoing};
 use crate::gateway::Done;
-use crate::mcp::{Era, InlineId, Invocation, Respond, Revision, SessionId, code, reply};
+use crate::mcp::{Era, InlineId, Invocation, Principal, Respond, Revision, SessionId, code, reply};
 use crate::metrics::Counter;
 use crate::ring::{Ring, SocketKey};
 use crate::task::Word;
@@ -56,6 +56,8 @@ pub(super) struct Exchange {
     pub(super) form: Form,
     pub(super) revision: Revision,
     pub(super) session: Option<SessionId>,
+    /// Whose it is.
+    pub(super) principal: Principal,
     /// The answers of a batch that are there, each behind a comma; none: there is one request.
     pub(super) batch: Option<Vec<u8>>,
     /// When it began, on the shard's clock.
@@ -64,14 +66,15 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Of one request.
-    pub(super) fn new(ticket: u64, invocation: &Invocation<'_>, form: Form, since_ms: u64) -> Self {
+    pub(super) fn new(ticket: u64, invocation: &Invocation<'_>, request: &Request<'_, '_>) -> Self {
         Self {
             tickets: vec![ticket],
-            form,
+            form: Form::new(request, invocation.respond),
             revision: invocation.revision,
             session: invocation.session,
+            principal: request.principal(),
             batch: None,
-            since_ms,
+            since_ms: request.arrival.now_ms,
         }
     }
 
@@ -246,6 +249,11 @@ impl<R: Ring> Shard<R> {
         answer: &Answer<'_>,
         now_ms: u64,
     ) {
+        let harmless = self.service.shared.neutral(away.method, answer.body);
+        let answer = &Answer {
+            body: &harmless,
+            ..*answer
+        };
         self.service
             .note_call(away, answer.status, answer.outcome, answer.body.len());
         match &away.place {
@@ -358,10 +366,12 @@ impl<R: Ring> Shard<R> {
                 }
             }
             None => {
-                let exchange = connection.exchange.as_ref();
-                let origin = exchange.and_then(|exchange| exchange.form.origin.clone());
+                let Some(exchange) = connection.exchange.as_ref() else {
+                    return;
+                };
+                let (principal, origin) = (exchange.principal, exchange.form.origin.clone());
                 let source = Source::Call(CallStream::new(outbox, said));
-                self.become_stream(socket, source, Revision::MODERN, origin, now_ms);
+                self.become_stream(socket, source, Revision::MODERN, principal, origin, now_ms);
             }
         }
     }
@@ -392,7 +402,7 @@ impl<R: Ring> Shard<R> {
         let (revision, owed) = (exchange.revision, exchange.tickets.len());
         let opened = exchange
             .session
-            .and_then(|session| self.service.open_channel(session, owed));
+            .and_then(|session| self.service.open_channel(session, exchange.principal, owed));
         let Some((channel, carried)) = opened else {
             // Its calls are being stopped already. What they ask until then, nobody hears.
             self.service.leave_exchange(&exchange);
@@ -410,7 +420,8 @@ impl<R: Ring> Shard<R> {
             self.service.write_channel(&channel, &answers);
         }
         let source = Source::Carried(Box::new(carried));
-        self.become_stream(socket, source, revision, exchange.form.origin, now_ms);
+        let (principal, origin) = (exchange.principal, exchange.form.origin);
+        self.become_stream(socket, source, revision, principal, origin, now_ms);
         Some(channel)
     }
 }

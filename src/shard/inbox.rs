@@ -58,6 +58,19 @@ impl Inbox {
         Ok(())
     }
 
+    /// Takes bytes that are in no buffer of the kernel's: those that were decrypted.
+    pub(super) fn push_plain(
+        &mut self,
+        bytes: &[u8],
+        pool: &BufferPool,
+    ) -> Result<(), PoolExhausted> {
+        self.gather(bytes.len(), pool)?;
+        if let Held::Gathered(buffer) = &mut self.held {
+            buffer.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
     /// Marks the first `count` unread bytes as consumed.
     pub(super) fn consume(&mut self, count: usize) {
         self.consumed += count;

@@ -25,7 +25,9 @@ mod dispatch;
 mod endpoint;
 mod exchange;
 mod inbox;
+mod known;
 mod listen;
+mod memo;
 mod receive;
 mod refusals;
 mod relay;
@@ -35,6 +37,7 @@ mod shared;
 mod stdio;
 mod stream;
 mod sweep;
+mod tls;
 mod transmit;
 
 #[cfg(test)]
@@ -55,6 +58,8 @@ pub use run::{IoKind, ListenOptions, ShardThread, bind_listeners};
 pub use service::{Service, ServiceOptions};
 pub use shared::{Gate, HomeNumbers, Message, Port, Shared, Snapshot, Upstreams};
 pub use stdio::StdioServer;
+use tls::Handshakes;
+pub use tls::{TlsListener, TlsSetup};
 
 /// Time without anything to do after which a shard frees the buffers that it keeps at hand.
 const TRIM_IDLE_MS: u64 = 10_000;
@@ -96,6 +101,7 @@ pub struct Shard<R: Ring> {
     bereaved: u64,
     /// The ways to upstreams that this thread owns.
     relay: Option<Relay>,
+    handshakes: Handshakes,
 }
 
 impl<R: Ring> Shard<R> {
@@ -125,6 +131,7 @@ impl<R: Ring> Shard<R> {
             changes_generation: 0,
             bereaved: 0,
             relay,
+            handshakes: Handshakes::default(),
         }
     }
 
@@ -144,7 +151,8 @@ impl<R: Ring> Shard<R> {
         self.service.begin_turn(now_ms);
         let mut completions = std::mem::take(&mut self.completions);
         let reaped = self.ring.turn(&mut completions);
-        let mut busy = !completions.is_empty();
+        let mut busy = !completions.is_empty() || self.has_handshakes();
+        self.resume_handshakes(now_ms);
         for completion in completions.drain(..) {
             self.complete(completion, now_ms);
         }
@@ -248,7 +256,9 @@ impl<R: Ring> Shard<R> {
         if index >= self.connections.len() {
             self.connections.resize_with(index + 1, || None);
         }
-        self.connections[index] = Some((socket, Box::new(Connection::new(deadline_ms))));
+        let address = self.ring.peer(socket).map(|peer| peer.ip().to_canonical());
+        let connection = Connection::new(address, deadline_ms);
+        self.connections[index] = Some((socket, Box::new(connection)));
         self.open_count += 1;
         self.service.metrics.add(Counter::ConnectionsAccepted, 1);
         // The gate counts refused connections too, until they are closed: `closed` leaves it once for each.
@@ -257,10 +267,18 @@ impl<R: Ring> Shard<R> {
             if let Some(connection) = self.connection(socket) {
                 connection.uncounted = true;
             }
-            self.refuse_connection(socket, now_ms);
+            match self.service.shared.tls() {
+                None => self.refuse_connection(socket, now_ms),
+                // It would take a handshake to tell it why.
+                Some(_) => self.close(socket),
+            }
             return;
         }
         if self.drain_until_ms.is_some() {
+            self.close(socket);
+            return;
+        }
+        if !self.begin_tls(socket, now_ms) {
             self.close(socket);
             return;
         }
@@ -374,8 +392,8 @@ impl<R: Ring> Shard<R> {
             let stream = connection.stream.as_deref();
             // Answers are still finished; so is what an HTTP+SSE session waits for.
             let is_over = stream.is_some_and(|stream| !stream.is_an_answer() && !stream.is_plain());
-            if connection.is_quiet() {
-                self.close(socket);
+            if connection.is_quiet() || connection.phase == Phase::Handshake {
+                self.part(socket, now_ms);
             } else if is_over {
                 self.finish_stream(socket, now_ms);
             }

@@ -40,6 +40,10 @@ impl<R: Ring> Shard<R> {
         let Some(connection) = self.connection(socket) else {
             return;
         };
+        if connection.tls.is_some() {
+            self.received_secure(socket, &bytes, now_ms);
+            return;
+        }
         if connection.is_deaf() {
             return;
         }
@@ -50,7 +54,7 @@ impl<R: Ring> Shard<R> {
         self.advance(socket, now_ms);
     }
 
-    pub(super) fn peer_ended(&mut self, socket: SocketKey, _now_ms: u64) {
+    pub(super) fn peer_ended(&mut self, socket: SocketKey, now_ms: u64) {
         let Some(connection) = self.connection(socket) else {
             return;
         };
@@ -59,7 +63,7 @@ impl<R: Ring> Shard<R> {
         // finished; but nobody computes for it any longer.
         let finishing = connection.sending_since.is_some() && connection.exchange.is_none();
         if !finishing || connection.phase == Phase::Lingering {
-            self.close(socket);
+            self.part(socket, now_ms);
         }
     }
 
@@ -215,13 +219,14 @@ impl<R: Ring> Shard<R> {
         let Ok(Parsed::Head(head)) = http1::parse_head(inbox.unread(), &limits) else {
             return false;
         };
-        let early = self.service.early(&head);
+        let address = self.connection(socket).and_then(|c| c.address);
+        let started = self.service.clock();
         let arrival = Arrival {
-            socket,
-            started: self.service.clock(),
-            head_ns: 0,
-            now_ms,
+            client_certificate: client_certificate(&self.connections, socket),
+            ..Arrival::plain(socket, address, started, now_ms)
         };
+        let early = self.service.early(&head, arrival);
+        let started = self.service.clock();
         let expects = head.expect_continue;
         let Some(connection) = self.connection(socket) else {
             return false;
@@ -236,6 +241,11 @@ impl<R: Ring> Shard<R> {
                     return false;
                 };
                 let mut answer = std::mem::take(&mut **buffer);
+                // Not kept over the changes in between: it borrows the connection.
+                let arrival = Arrival {
+                    client_certificate: client_certificate(&self.connections, socket),
+                    ..Arrival::plain(socket, address, started, now_ms)
+                };
                 self.service.refuse_early(&head, arrival, &mut answer);
                 if let Some(buffer) = out.as_mut() {
                     **buffer = answer;
@@ -341,9 +351,10 @@ impl<R: Ring> Shard<R> {
         started: u64,
         now_ms: u64,
     ) -> Step {
-        let arrived = self
-            .connection(socket)
-            .and_then(Connection::begin_next_request);
+        let (address, arrived) = match self.connection(socket) {
+            Some(connection) => (connection.address, connection.begin_next_request()),
+            None => (None, None),
+        };
         let arrived = arrived.unwrap_or(started);
         let read_ns = self.service.nanos_between(arrived, started);
         self.service.metrics.record(Timed::Read, read_ns);
@@ -359,6 +370,8 @@ impl<R: Ring> Shard<R> {
         };
         let arrival = Arrival {
             socket,
+            address,
+            client_certificate: client_certificate(&self.connections, socket),
             started: arrived,
             head_ns: self.service.since(started),
             now_ms,
@@ -401,6 +414,16 @@ impl<R: Ring> Shard<R> {
         }
         out.as_mut()
     }
+}
+
+/// The certificate that the client of this connection has shown; none over plain HTTP.
+fn client_certificate(
+    connections: &[Option<(SocketKey, Box<Connection>)>],
+    socket: SocketKey,
+) -> Option<&[u8]> {
+    let (key, connection) = connections.get(socket.index())?.as_ref()?;
+    let tls = connection.tls.as_ref().filter(|_| *key == socket)?;
+    tls.client_certificate()
 }
 
 impl Connection {

@@ -1,6 +1,6 @@
 //! Answers of the transport itself: to what cannot be read, is too large, too slow, or too much.
 
-use crate::mem::{Output, PoolBuffer};
+use crate::mem::PoolBuffer;
 use crate::metrics::Counter;
 use crate::ring::{Ring, SocketKey};
 use crate::wire::chunked::ChunkError;
@@ -8,7 +8,7 @@ use crate::wire::http1::HeadError;
 
 use super::access::Answer;
 use super::connection::Phase;
-use super::{Shard, endpoint, millis};
+use super::{Shard, endpoint};
 
 impl<R: Ring> Shard<R> {
     /// Answers a request whose framing cannot be trusted, or that breaks a limit, and closes.
@@ -116,8 +116,6 @@ impl<R: Ring> Shard<R> {
     /// Sends the constant 503 and closes.
     pub(super) fn refuse_connection(&mut self, socket: SocketKey, now_ms: u64) {
         self.end_reading(socket, now_ms);
-        let write_until_ms = now_ms + millis(self.service.shared.limits.write_deadline);
-        let clock = self.service.clock();
         let Some(connection) = self.connection(socket) else {
             return;
         };
@@ -126,18 +124,23 @@ impl<R: Ring> Shard<R> {
             self.close(socket);
             return;
         }
+        let secure = connection.tls.is_some();
+        let answer = match secure {
+            false => Some(endpoint::OVERLOADED.into()),
+            true => self.overloaded_secure(socket),
+        };
+        let (Some(answer), Some(connection)) = (answer, self.connection(socket)) else {
+            // There is no handshake yet, or no buffer: whoever is there reads nothing that we could say.
+            self.close(socket);
+            return;
+        };
         let exchange = connection.exchange.take();
         connection.phase = Phase::Idle;
         if let Some(exchange) = exchange {
             self.service.leave_exchange(&exchange);
         }
-        let Some(connection) = self.connection(socket) else {
-            return;
-        };
-        connection.sending_since = Some(clock);
-        connection.write_deadline_ms = write_until_ms;
         self.note_refusal(503, "overloaded", endpoint::OVERLOADED.len());
-        self.ring.send(socket, Output::from(endpoint::OVERLOADED));
+        self.send(socket, answer, now_ms);
     }
 
     pub(super) fn refuse_slow_request(&mut self, socket: SocketKey, phase: Phase, now_ms: u64) {

@@ -199,6 +199,11 @@ impl Relay {
                     upstreams.control.news(news);
                 }
             }
+            Action::Credential(want) => {
+                if let Some(upstreams) = self.shared.upstreams() {
+                    upstreams.control.want(*want);
+                }
+            }
             Action::Order(order) => {
                 if let Some(upstreams) = self.shared.upstreams() {
                     upstreams.control.order(order);

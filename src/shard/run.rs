@@ -31,9 +31,11 @@ const BACKLOG: i32 = 4096;
 /// Which kernel interface the shards use for their sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IoKind {
-    /// io_uring.
+    /// io_uring, whose rings the kernel restricts to what they are made for.
     #[default]
     Uring,
+    /// io_uring without these restrictions.
+    UringUnrestricted,
     /// epoll, for hosts that forbid io_uring; chosen by the operator, never silently.
     Epoll,
 }
@@ -63,9 +65,10 @@ impl ShardThread {
                     .enable_all()
                     .build()?;
                 runtime.block_on(async move {
-                    let ring_options = ring_options(&shared);
+                    let mut ring_options = ring_options(&shared);
+                    ring_options.restricted = io == IoKind::Uring;
                     match io {
-                        IoKind::Uring => {
+                        IoKind::Uring | IoKind::UringUnrestricted => {
                             let made = UringRing::new(ring_options);
                             report(&ready, &made)?;
                             serve(made?, index, shared, listeners, options).await

@@ -4,6 +4,7 @@
 // The queue of words has its bound in the calls that they are about.
 #![allow(clippy::disallowed_types)]
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -18,9 +19,12 @@ use crate::catalog::Catalog;
 use crate::component::Runtime;
 use crate::gateway::{ControlLink, Numbers};
 use crate::limits::Limits;
+use crate::mcp::neutralise;
 use crate::mcp::request_state::StateKey;
-use crate::mcp::{HostRules, List, SessionEvents, SessionId, Sessions, StreamId};
+use crate::mcp::{HostRules, List, Method, SessionEvents, SessionId, Sessions, StreamId};
 use crate::metrics::ShardMetrics;
+use crate::policy::auth::Authenticator;
+use crate::policy::{Limiter, RuleSet};
 use crate::upstream::remote::Remote;
 use crate::upstream::transport::TransportStats;
 
@@ -28,6 +32,7 @@ use crate::task::{ComponentRunner, EngineOptions, Folder, Record, Tasks, Watcher
 
 use super::away::CallIndex;
 use super::channel::{Word, carrier_shard};
+use super::tls::TlsListener;
 
 /// Messages that may wait for one shard. What must not be lost is none of them: it is state that the shard looks at.
 const MESSAGES_PER_SHARD_MAX: usize = 256;
@@ -285,11 +290,20 @@ pub struct Shared {
     pub ports: Vec<Port>,
     /// Whether the endpoints of HTTP+SSE (2024-11-05) are served too.
     pub http_sse: bool,
+    /// Whether what tools answer is made harmless for terminals and readers.
+    pub neutralises: bool,
+    /// Who may call.
+    pub authenticator: Arc<Authenticator>,
+    /// Who may do what.
+    pub rules: Arc<RuleSet>,
+    /// How often.
+    pub limiter: Arc<Limiter>,
     /// The calls of sessions that have left their shard.
     pub(super) away: CallIndex,
     draining: AtomicBool,
     tasks: OnceLock<Tasks>,
     upstreams: Option<Upstreams>,
+    tls: Option<Arc<TlsListener>>,
     /// What the states of half-done requests are sealed with.
     pub state_key: StateKey,
     /// Where time begins: session times are milliseconds since then.
@@ -318,8 +332,13 @@ impl Shared {
             draining: AtomicBool::new(false),
             tasks: OnceLock::new(),
             upstreams: None,
+            tls: None,
             ports: (0..shard_count).map(|_| Port::default()).collect(),
             http_sse: false,
+            neutralises: true,
+            authenticator: Arc::new(Authenticator::anonymous()),
+            rules: Arc::new(RuleSet::allow_all()),
+            limiter: Arc::default(),
             state_key: StateKey::new(random_key()),
             epoch: Instant::now(),
             limits,
@@ -341,6 +360,31 @@ impl Shared {
         Self { http_sse, ..self }
     }
 
+    /// The same, for callers who are known to this authenticator, and may do what these rules and limits say.
+    #[must_use]
+    pub fn with_guards(
+        self,
+        authenticator: Arc<Authenticator>,
+        rules: RuleSet,
+        limiter: Limiter,
+    ) -> Self {
+        Self {
+            authenticator,
+            rules: Arc::new(rules),
+            limiter: Arc::new(limiter),
+            ..self
+        }
+    }
+
+    /// The same, with the answers of tools made harmless or as they are.
+    #[must_use]
+    pub fn with_neutralising(self, neutralises: bool) -> Self {
+        Self {
+            neutralises,
+            ..self
+        }
+    }
+
     /// The same, with these upstreams.
     #[must_use]
     pub fn with_upstreams(self, upstreams: Upstreams) -> Self {
@@ -348,6 +392,32 @@ impl Shared {
             upstreams: Some(upstreams),
             ..self
         }
+    }
+
+    /// An answer as its client gets it: what tools say cannot drive a terminal or hide words.
+    pub(super) fn neutral<'b>(&self, method: Method, body: &'b [u8]) -> Cow<'b, [u8]> {
+        let is_a_tools = matches!(
+            method,
+            Method::CallTool | Method::TaskResult | Method::GetTask
+        );
+        match self.neutralises && is_a_tools {
+            true => neutralise(body),
+            false => Cow::Borrowed(body),
+        }
+    }
+
+    /// The same, with TLS on the data listeners.
+    #[must_use]
+    pub fn with_tls(self, listener: Arc<TlsListener>) -> Self {
+        Self {
+            tls: Some(listener),
+            ..self
+        }
+    }
+
+    /// What the data listeners begin TLS with, if they speak it.
+    pub fn tls(&self) -> Option<&Arc<TlsListener>> {
+        self.tls.as_ref()
     }
 
     /// Hands a thread a word about calls to upstreams.

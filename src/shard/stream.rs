@@ -25,6 +25,8 @@ pub(super) struct Stream {
     pub(super) principal: Principal,
     /// When something was last written, on the shard's clock.
     pub(super) written_ms: u64,
+    /// When what its client showed of itself is worth nothing any longer, on the shard's clock: then it ends.
+    pub(super) until_ms: Option<u64>,
     /// Whether it has one of the places of `limits.stream_count_max`.
     pub(super) has_place: bool,
 }
@@ -103,6 +105,7 @@ impl Stream {
             source,
             principal,
             written_ms: now_ms,
+            until_ms: None,
             has_place: false,
         }
     }

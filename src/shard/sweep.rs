@@ -56,6 +56,7 @@ impl<R: Ring> Shard<R> {
         let answers = !drained && !late_with_write && connection.sending_since.is_none();
         let counter = match phase {
             _ if late_with_write => Some(Counter::DeadlineWrite),
+            Phase::Handshake => Some(Counter::DeadlineHandshake),
             Phase::Head => Some(Counter::DeadlineHead),
             Phase::Body => Some(Counter::DeadlineBody),
             Phase::Idle => Some(Counter::DeadlineIdle),
@@ -66,6 +67,7 @@ impl<R: Ring> Shard<R> {
         }
         match phase {
             Phase::Head | Phase::Body if answers => self.refuse_slow_request(socket, phase, now_ms),
+            Phase::Idle if !drained && !late_with_write => self.part(socket, now_ms),
             _ => self.close(socket),
         }
     }

@@ -15,6 +15,7 @@ use super::{Message, Service, ServiceOptions, Shard, Shared, Snapshot, Turn, Wor
 
 mod mail;
 mod streams;
+mod tls;
 
 // The tests of components use more of it, and keep it.
 #[allow(dead_code, clippy::duplicate_mod)]
@@ -64,16 +65,26 @@ impl World {
 
     /// Shard `index` of those that share this.
     fn of(index: usize, seed: u64, faults: Faults, shared: Arc<Shared>) -> Self {
-        let budget = ByteBudget::new(shared.limits.buffer_pool_bytes_max);
-        let options = ServiceOptions {
-            buffers: budget,
-            access_log: None,
-        };
         // Few and small buffers, so that running out of them is part of the test.
         let ring_options = RingOptions {
             receive_buffer_count: 8,
             receive_buffer_bytes: 256,
             ..RingOptions::default()
+        };
+        Self::on(index, seed, faults, shared, ring_options)
+    }
+
+    fn on(
+        index: usize,
+        seed: u64,
+        faults: Faults,
+        shared: Arc<Shared>,
+        ring_options: RingOptions,
+    ) -> Self {
+        let budget = ByteBudget::new(shared.limits.buffer_pool_bytes_max);
+        let options = ServiceOptions {
+            buffers: budget,
+            access_log: None,
         };
         let mut ring = SimRing::with_options(seed, faults, ring_options);
         let network = ring.network();

@@ -16,21 +16,28 @@ impl<R: Ring> Shard<R> {
         if out.is_empty() {
             return;
         }
-        let write_until_ms = now_ms + millis(self.service.shared.limits.write_deadline);
-        let clock = self.service.clock();
         let Some(connection) = self.connection(socket) else {
             return;
         };
         if connection.phase == Phase::Closing {
             return;
         }
+        match connection.tls {
+            None => self.queue(socket, out, now_ms),
+            Some(_) => self.transmit_secure(socket, out, now_ms),
+        }
+    }
+
+    /// Sends bytes as they are, now or behind the send in flight.
+    pub(super) fn queue(&mut self, socket: SocketKey, out: PoolBuffer, now_ms: u64) {
+        let Some(connection) = self.connection(socket) else {
+            return;
+        };
+        if connection.phase == Phase::Closing || out.is_empty() {
+            return;
+        }
         if connection.sending_since.is_none() {
-            connection.sending_since = Some(clock);
-            connection.write_deadline_ms = write_until_ms;
-            self.service
-                .metrics
-                .add(Counter::BytesSent, out.len() as u64);
-            self.ring.send(socket, Output::from(out));
+            self.send(socket, out.into(), now_ms);
             return;
         }
         let queued = match connection.queued.take() {
@@ -57,6 +64,21 @@ impl<R: Ring> Shard<R> {
         }
     }
 
+    /// Gives the ring an output, where it has none of this connection's.
+    pub(super) fn send(&mut self, socket: SocketKey, output: Output, now_ms: u64) {
+        let write_until_ms = now_ms + millis(self.service.shared.limits.write_deadline);
+        let clock = self.service.clock();
+        let Some(connection) = self.connection(socket) else {
+            return;
+        };
+        connection.sending_since = Some(clock);
+        connection.write_deadline_ms = write_until_ms;
+        self.service
+            .metrics
+            .add(Counter::BytesSent, output.len() as u64);
+        self.ring.send(socket, output);
+    }
+
     /// The kernel has taken the output.
     pub(super) fn sent(&mut self, socket: SocketKey, now_ms: u64) {
         let clock = self.service.clock();
@@ -69,7 +91,9 @@ impl<R: Ring> Shard<R> {
         // What the peer was to send meanwhile, it is given the time for.
         let began_ms = connection.write_deadline_ms.saturating_sub(write_ms);
         let sending_ms = now_ms.saturating_sub(began_ms);
-        connection.deadline_ms = connection.deadline_ms.saturating_add(sending_ms);
+        if !matches!(connection.phase, Phase::Handshake | Phase::Lingering) {
+            connection.deadline_ms = connection.deadline_ms.saturating_add(sending_ms);
+        }
         connection.write_deadline_ms = u64::MAX;
         if let Some(since) = since {
             let nanos = self.service.nanos_between(since, clock);
@@ -78,8 +102,15 @@ impl<R: Ring> Shard<R> {
         let Some(connection) = self.connection(socket) else {
             return;
         };
+        if connection.phase == Phase::Lingering {
+            // That was the goodbye.
+            if connection.peer_ended {
+                self.close(socket);
+            }
+            return;
+        }
         if let Some(queued) = connection.queued.take() {
-            self.transmit(socket, queued, now_ms);
+            self.send(socket, queued.into(), now_ms);
             return;
         }
         if connection.close_after_send {
@@ -97,7 +128,7 @@ impl<R: Ring> Shard<R> {
             ended && connection.sending_since.is_none()
         });
         if over {
-            self.close(socket);
+            self.part(socket, now_ms);
         }
     }
 
@@ -117,7 +148,7 @@ impl<R: Ring> Shard<R> {
         let Some(connection) = self.connection(socket) else {
             return;
         };
-        if connection.peer_ended {
+        if connection.peer_ended && connection.tls.is_none() {
             self.close(socket);
             return;
         }
@@ -128,7 +159,14 @@ impl<R: Ring> Shard<R> {
             connection.paused = false;
             self.ring.receive(socket);
         }
+        self.say_goodbye(socket, now_ms);
         self.ring.shutdown(socket);
+        let over = self
+            .connection(socket)
+            .is_some_and(|connection| connection.peer_ended && connection.sending_since.is_none());
+        if over {
+            self.close(socket);
+        }
     }
 
     /// The answer to what left the shard is there: the connection goes on after it.

@@ -7,6 +7,7 @@ use std::fs::{File as StdFile, OpenOptions, TryLockError};
 use std::future::Future;
 use std::io;
 use std::ops::{DerefMut, Range};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use tokio_uring::buf::BoundedBuf;
@@ -23,8 +24,12 @@ pub(super) const BUFFER_COUNT: usize = 8;
 pub(super) enum Open {
     /// To be appended to, made if missing, locked against other processes.
     Log,
+    /// The same, made for its owner alone.
+    PrivateLog,
     /// Must not exist yet.
     New,
+    /// The same, for its owner alone.
+    PrivateNew,
 }
 
 /// A disk. Buffers are handed to an operation and come back with its result.
@@ -76,7 +81,13 @@ fn open(path: &Path, how: Open) -> io::Result<(StdFile, u64)> {
     let file = match how {
         // Written at its end whatever offset is told: whoever rotates logs by cutting them in place gets no hole.
         Open::Log => options.append(true).create(true).open(path)?,
+        Open::PrivateLog => options.append(true).create(true).mode(0o600).open(path)?,
         Open::New => options.write(true).create_new(true).open(path)?,
+        Open::PrivateNew => options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?,
     };
     let facts = file.metadata()?;
     if !facts.is_file() {
@@ -85,7 +96,7 @@ fn open(path: &Path, how: Open) -> io::Result<(StdFile, u64)> {
             "is not a regular file",
         ));
     }
-    if how == Open::Log {
+    if matches!(how, Open::Log | Open::PrivateLog) {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

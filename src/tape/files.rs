@@ -135,7 +135,7 @@ async fn begin<D: Disk>(
         ".{}{TEMPORARY}{process}-{number}",
         name.to_string_lossy()
     ));
-    let (written, buffer) = write_new(&**disk, buffer, &temporary, &bytes).await;
+    let (written, buffer) = write_new(&**disk, buffer, (&temporary, Open::New), &bytes).await;
     step.temporary = Some(temporary);
     step.result = match written {
         Ok(file) => {
@@ -152,13 +152,14 @@ async fn begin<D: Disk>(
     (step, buffer)
 }
 
-async fn write_new<D: Disk>(
+/// Writes a file that is not there yet.
+pub(super) async fn write_new<D: Disk>(
     disk: &D,
     mut buffer: D::Buffer,
-    path: &Path,
+    (path, how): (&Path, Open),
     bytes: &[u8],
 ) -> (io::Result<D::File>, D::Buffer) {
-    let file = match disk.open(path, Open::New) {
+    let file = match disk.open(path, how) {
         Ok((file, _)) => file,
         Err(error) => return (Err(error), buffer),
     };

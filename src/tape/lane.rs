@@ -64,15 +64,22 @@ pub(super) struct Lane {
     full: ArrayQueue<Vec<u8>>,
     free: ArrayQueue<Vec<u8>>,
     bytes: AtomicUsize,
+    bytes_max: usize,
     dropped: AtomicU64,
     closed: AtomicBool,
 }
 
 impl Lane {
     pub(super) fn new() -> Self {
+        Self::of(LANE_FRAMES_MAX, LANE_BYTES_MAX)
+    }
+
+    /// A lane in which this many frames may wait, of this many bytes together.
+    pub(super) fn of(frames_max: usize, bytes_max: usize) -> Self {
         Self {
-            full: ArrayQueue::new(LANE_FRAMES_MAX),
-            free: ArrayQueue::new(LANE_FRAMES_MAX),
+            full: ArrayQueue::new(frames_max),
+            free: ArrayQueue::new(frames_max),
+            bytes_max,
             bytes: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -96,6 +103,20 @@ impl Lane {
         drop(self.free.push(frame));
     }
 
+    /// Frames that were dropped since it was made.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Whether fewer than this part of its room is left: one in so many.
+    pub(super) fn is_nearly_full(&self, part: usize) -> bool {
+        let frames_left = self.full.capacity() - self.full.len();
+        let bytes_left = self
+            .bytes_max
+            .saturating_sub(self.bytes.load(Ordering::Relaxed));
+        frames_left <= self.full.capacity() / part || bytes_left <= self.bytes_max / part
+    }
+
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
@@ -105,7 +126,7 @@ impl Lane {
             return false;
         }
         let before = self.bytes.fetch_add(frame.len(), Ordering::Relaxed);
-        if before + frame.len() > LANE_BYTES_MAX || self.full.is_full() {
+        if before + frame.len() > self.bytes_max || self.full.is_full() {
             self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
             return false;
         }
@@ -148,7 +169,11 @@ impl LogProducer {
 
     /// Frames that this lane dropped.
     pub fn dropped(&self) -> u64 {
-        self.lane.dropped.load(Ordering::Relaxed)
+        self.lane.dropped()
+    }
+
+    pub(super) fn is_nearly_full(&self, part: usize) -> bool {
+        self.lane.is_nearly_full(part)
     }
 }
 

@@ -14,6 +14,7 @@
 //! It never reads what it has written, but for cutting a torn last line when a log is opened.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod disk;
 mod files;
 mod lane;
@@ -27,6 +28,9 @@ mod tests;
 /// Units: bytes.
 pub const REGISTERED_BYTES: u64 = (disk::BUFFER_BYTES * disk::BUFFER_COUNT) as u64;
 
+pub use audit::{
+    AuditLane, AuditLog, AuditOptions, AuditStats, HEAD_FILE, Kept, Segment, segments,
+};
 pub use lane::LogProducer;
 pub use log::{LogOptions, LogStats};
 pub use recorder::{Backend, LogKey, Recorder, RecorderHandle, Stopped};

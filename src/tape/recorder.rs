@@ -13,6 +13,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::audit::{self, AuditLog, AuditOptions};
 use super::disk::{Disk, PlainDisk, UringDisk};
 use super::files::{self, FileJob};
 use super::lane::{Bell, Lane, LogProducer};
@@ -20,7 +21,7 @@ use super::log::{Log, LogCounters, LogOptions, LogStats};
 use crate::error::{Problem, exit};
 
 /// Time for frames to gather after the first one rings: what bounds wakes and writes under load.
-const GATHER: Duration = Duration::from_millis(5);
+pub(super) const GATHER: Duration = Duration::from_millis(5);
 
 /// Commands that may wait; each comes from control or a command, never from a shard.
 const COMMANDS_MAX: usize = 1_024;
@@ -79,6 +80,10 @@ enum Command {
     },
     Reopen {
         reply: oneshot::Sender<()>,
+    },
+    Audit {
+        options: Box<AuditOptions>,
+        reply: oneshot::Sender<io::Result<AuditLog>>,
     },
     File(FileJob),
     Stop,
@@ -169,6 +174,16 @@ impl RecorderHandle {
         })
         .await
         .map_err(gone)?
+    }
+
+    /// Opens the audit log of a directory, made if missing, and looks whether it is as it was left.
+    ///
+    /// Errors: the file system's, or that another process writes it.
+    pub async fn open_audit(&self, options: AuditOptions) -> io::Result<AuditLog> {
+        let options = Box::new(options);
+        self.ask(|reply| Command::Audit { options, reply })
+            .await
+            .map_err(gone)?
     }
 
     /// A new lane into a log, for one shard.
@@ -275,6 +290,7 @@ async fn run<D: Disk>(disk: Rc<D>, mut inbox: mpsc::Receiver<Command>) {
     let mut state = Running {
         disk,
         logs: Vec::new(),
+        audits: Vec::new(),
         bell: Arc::default(),
         jobs,
     };
@@ -300,8 +316,15 @@ async fn run<D: Disk>(disk: Rc<D>, mut inbox: mpsc::Receiver<Command>) {
         }
     }
     let Running {
-        disk, logs, jobs, ..
+        disk,
+        logs,
+        audits,
+        jobs,
+        ..
     } = state;
+    for audit in audits {
+        audit.stop().await;
+    }
     for log in logs {
         log.finish(&*disk).await;
     }
@@ -312,7 +335,7 @@ async fn run<D: Disk>(disk: Rc<D>, mut inbox: mpsc::Receiver<Command>) {
     }
 }
 
-async fn until(due: Option<Instant>) {
+pub(super) async fn until(due: Option<Instant>) {
     if let Some(due) = due {
         let mut sleep = pin!(tokio::time::sleep_until(due));
         std::future::poll_fn(|cx| sleep.as_mut().poll(cx)).await;
@@ -322,6 +345,7 @@ async fn until(due: Option<Instant>) {
 struct Running<D: Disk> {
     disk: Rc<D>,
     logs: Vec<Log<D>>,
+    audits: Vec<audit::Serving>,
     bell: Arc<Bell>,
     jobs: mpsc::Sender<FileJob>,
 }
@@ -400,6 +424,13 @@ impl<D: Disk> Running<D> {
                     log.reopen(&*self.disk).await;
                 }
                 let _ = reply.send(());
+            }
+            Command::Audit { options, reply } => {
+                let opened = audit::start(&self.disk, *options).map(|(log, serving)| {
+                    self.audits.push(serving);
+                    log
+                });
+                let _ = reply.send(opened);
             }
             Command::File(job) => {
                 // Waiting for a place here would keep the logs waiting too.

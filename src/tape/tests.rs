@@ -13,10 +13,10 @@ use super::*;
 
 /// What happens to the next operations, in order; afterwards all goes well.
 #[derive(Clone, Default)]
-struct Faults(Arc<Mutex<Plan>>);
+pub(super) struct Faults(Arc<Mutex<Plan>>);
 
 #[derive(Default)]
-struct Plan {
+pub(super) struct Plan {
     writes: VecDeque<Fault>,
     syncs: VecDeque<Fault>,
     /// Fails the operation of this number, of any kind, counted down.
@@ -27,7 +27,7 @@ struct Plan {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(super) enum Fault {
     None,
     Short(usize),
     Errno(i32),
@@ -46,6 +46,20 @@ impl Plan {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Faults {
+    /// The next writes fail so, this many.
+    pub(super) fn fail_writes(&self, fault: Fault, count: usize) {
+        let mut plan = self.0.lock().unwrap();
+        plan.writes.extend(std::iter::repeat_n(fault, count));
+    }
+
+    /// The next sync fails so.
+    pub(super) fn fail_sync(&self, errno: i32) {
+        let mut plan = self.0.lock().unwrap();
+        plan.syncs.push_back(Fault::Errno(errno));
     }
 }
 
@@ -124,7 +138,7 @@ impl Disk for Faults {
     }
 }
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -153,7 +167,7 @@ fn numbers(text: &str) -> Vec<usize> {
         .collect()
 }
 
-fn every_backend(test: impl Fn(&Recorder, &Path)) {
+pub(super) fn every_backend(test: impl Fn(&Recorder, &Path)) {
     for backend in [Backend::Uring, Backend::Plain] {
         let directory = tempfile::tempdir().unwrap();
         let recorder =

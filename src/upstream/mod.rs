@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
+pub mod credential;
 pub mod envelope;
 pub mod era;
 pub mod http;

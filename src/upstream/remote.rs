@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
+use super::credential::{AuthSettings, Credential};
 use super::http::{Endpoint, Url};
 use super::settings::Upstream;
 use super::tls::TlsClient;
@@ -20,9 +21,25 @@ pub struct Remote {
     pub settings: Upstream,
     /// The places of an HTTP upstream, in the order of its replicas; none of a stdio upstream.
     pub places: Vec<Place>,
+    /// What its requests show, where control gets that.
+    pub credential: Credential,
 }
 
 impl Remote {
+    /// One that has no credential yet.
+    pub fn new(index: usize, settings: Upstream, places: Vec<Place>) -> Self {
+        let is_managed = settings.auth.as_ref().is_some_and(AuthSettings::is_managed);
+        Self {
+            index,
+            settings,
+            places,
+            credential: match is_managed {
+                true => Credential::managed(),
+                false => Credential::default(),
+            },
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.settings.name
@@ -101,10 +118,7 @@ impl Remote {
             headers: Vec::new(),
             tls: super::tls::TlsOptions::default(),
         };
-        Self {
-            index: 0,
-            settings: Upstream::new(name, transport),
-            places: vec![Place::new(url, 1, Vec::new(), None).unwrap()],
-        }
+        let place = Place::new(url, 1, Vec::new(), None).unwrap();
+        Self::new(0, Upstream::new(name, transport), vec![place])
     }
 }

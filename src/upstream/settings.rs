@@ -5,11 +5,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credential::AuthSettings;
 use super::http::{PoolRules, Url};
 use super::naming::{Glob, NameRules};
 use super::stdio::ResourceLimits;
 use super::tls::TlsOptions;
 use crate::policy::{BreakerRules, BudgetRules, HealthRules, OutlierRules, Strategy};
+use crate::secret::SecretRef;
 
 /// One upstream.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,8 @@ pub struct Upstream {
     pub sharing: Sharing,
     /// The upstream that is called instead while its circuit is open.
     pub fallback: Option<String>,
+    /// Where the credential for it comes from, beside its header fields.
+    pub auth: Option<AuthSettings>,
 }
 
 impl Upstream {
@@ -77,6 +81,7 @@ impl Upstream {
             fail: FailMode::default(),
             sharing: Sharing::default(),
             fallback: None,
+            auth: None,
             tool_timeouts: Vec::new(),
             hedge_after: None,
         }
@@ -117,20 +122,20 @@ pub struct Replica {
     pub weight: u32,
 }
 
-/// A header's value. One from the environment is read when it is needed, and stands in no file.
+/// A header's value. A secret is read when it is needed, and stands in no configuration.
 #[derive(Clone, PartialEq, Eq)]
 pub enum HeaderValue {
     /// The value itself.
     Text(String),
-    /// The variable of our environment that has it.
-    Environment(String),
+    /// Where it is kept.
+    Secret(SecretRef),
 }
 
 impl std::fmt::Debug for HeaderValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Text(_) => f.write_str("…"),
-            Self::Environment(name) => write!(f, "${name}"),
+            Self::Secret(place) => write!(f, "{place:?}"),
         }
     }
 }

@@ -120,6 +120,27 @@ impl TlsClient {
         })
     }
 
+    /// The same for a client that is not ours.
+    pub(crate) fn config(&self) -> ClientConfig {
+        ClientConfig::clone(&self.config)
+    }
+
+    /// What requests of control's own trust, as to an authorization server: the system's roots, and those of this file beside
+    /// them. On a system without any, nobody is trusted. Blocks.
+    ///
+    /// Errors: what is wrong with the file.
+    pub fn beside_system(ca: Option<&Path>) -> Result<ClientConfig, TlsSetupError> {
+        let mut roots = system_roots().unwrap_or_else(|_| RootCertStore::empty());
+        if let Some(path) = ca {
+            roots.extend(file_roots(path)?.roots);
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsSetupError::Identity(error.to_string()))?;
+        Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+
     /// A connection to `host`, a name or an address, which the other side's certificate has to have.
     ///
     /// Errors: it is neither.

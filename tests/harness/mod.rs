@@ -1,5 +1,8 @@
 //! A running appliance and a client for it that sends exactly the bytes it is told.
 
+// The unit tests use more of it.
+#[allow(dead_code)]
+pub mod authority;
 pub mod guests;
 mod jobs;
 pub mod process;
@@ -177,7 +180,7 @@ pub fn cache() -> PathBuf {
 }
 
 fn endpoint(line: &str, path: &str) -> Option<SocketAddr> {
-    let start = line.find("http://")? + "http://".len();
+    let start = line.find("://")? + "://".len();
     let rest = &line[start..];
     let end = rest.find(path)?;
     rest[..end].parse().ok()
@@ -215,8 +218,8 @@ impl Answer {
 }
 
 /// A connection that sends exactly the bytes it is told.
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     unread: Vec<u8>,
     /// Why the last read brought nothing; none at the end.
     failed: Option<std::io::ErrorKind>,
@@ -227,6 +230,29 @@ impl Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+/// A stream with TLS on it.
+pub type Secured = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
+
+impl Client<Secured> {
+    /// Connects with TLS to whoever proves to be `localhost`.
+    pub fn secure(address: SocketAddr, config: &std::sync::Arc<rustls::ClientConfig>) -> Self {
+        let name = "localhost".try_into().unwrap();
+        let tls = rustls::ClientConnection::new(std::sync::Arc::clone(config), name).unwrap();
+        Self::over(Secured::new(tls, Client::connect(address).stream))
+    }
+
+    /// The certificate that the server has shown.
+    pub fn certificate(&self) -> Vec<u8> {
+        self.stream.conn.peer_certificates().unwrap()[0].to_vec()
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    fn over(stream: S) -> Self {
         Self {
             stream,
             unread: Vec::new(),

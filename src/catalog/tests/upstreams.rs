@@ -83,6 +83,7 @@ fn catalog(components: &[Arc<Component>], offers: &[Arc<UpstreamOffer>]) -> Cata
         offers,
         unlisted: &[],
         missing: &[],
+        ..Sources::default()
     };
     Catalog::build_of(sources, 1, 500)
 }

@@ -7,15 +7,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::secure::{Peer, Stream};
+use crate::shard::TlsListener;
 
 /// A TCP listener with at most so many connections at one time.
 pub(super) struct Bounded {
     listener: TcpListener,
+    tls: Option<Arc<TlsListener>>,
     places: Arc<Semaphore>,
     deadline: Duration,
 }
@@ -29,9 +34,15 @@ impl Bounded {
     ) -> Self {
         Self {
             listener,
+            tls: None,
             places: Arc::new(Semaphore::new(connection_count_max)),
             deadline,
         }
+    }
+
+    /// The same over TLS, or not.
+    pub(super) fn with_tls(self, tls: Option<Arc<TlsListener>>) -> Self {
+        Self { tls, ..self }
     }
 }
 
@@ -46,7 +57,7 @@ impl Listener for Bounded {
             .expect("invariant: the semaphore is never closed");
         let (stream, address) = Listener::accept(&mut self.listener).await;
         let connection = Connection {
-            stream,
+            stream: Stream::new(stream, self.tls.as_deref()),
             expiry: Box::pin(sleep(self.deadline)),
             deadline: self.deadline,
             _place: place,
@@ -62,10 +73,16 @@ impl Listener for Bounded {
 /// A connection that fails when nothing was written to it for the deadline. Reading does not move the deadline, so a request that
 /// arrives a byte at a time has no more time than another.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     expiry: Pin<Box<Sleep>>,
     deadline: Duration,
     _place: OwnedSemaphorePermit,
+}
+
+impl Connected<IncomingStream<'_, Bounded>> for Peer {
+    fn connect_info(incoming: IncomingStream<'_, Bounded>) -> Self {
+        Self::new(*incoming.remote_addr(), &incoming.io().stream)
+    }
 }
 
 impl Connection {

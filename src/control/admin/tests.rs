@@ -67,7 +67,7 @@ fn serve(plane: Fake) -> Server {
         .unwrap();
     let address = listener.local_addr().unwrap();
     let admin = Admin::new(Arc::new(plane), address, &["metrics.example".to_owned()]);
-    runtime.spawn(admin.clone().serve(listener));
+    runtime.spawn(admin.clone().serve(listener, None));
     Server {
         address,
         admin,

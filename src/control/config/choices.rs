@@ -54,6 +54,19 @@ impl From<Instances> for InstanceMode {
     }
 }
 
+/// Where the tools are that load components and grant permissions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ManagementTools {
+    /// Nowhere: it is done by commands.
+    #[default]
+    Off,
+    /// At `/mcp` of the admin listener.
+    AdminListener,
+    /// There, and among all other tools.
+    All,
+}
+
 /// How much is logged to standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -100,6 +113,10 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--admin`.
     pub admin: Option<String>,
+    /// `--tls-cert`.
+    pub tls_cert: Option<PathBuf>,
+    /// `--tls-key`.
+    pub tls_key: Option<PathBuf>,
     /// `--shards`.
     pub shards: Option<usize>,
     /// `--io`.
@@ -124,6 +141,8 @@ pub struct Overrides {
     pub upstreams: Vec<String>,
     /// `--access-log`.
     pub access_log: Option<PathBuf>,
+    /// `--hardening`.
+    pub hardening: Option<String>,
     /// `--log-level`.
     pub log_level: Option<LogLevel>,
     /// `--log-format`.

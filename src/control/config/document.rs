@@ -7,8 +7,15 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
-use super::choices::Instances;
+use super::auth_document::AuthDocument;
+use super::choices::{Instances, ManagementTools};
+use super::hardening::HardeningDocument;
 use super::limits_document::LimitsDocument;
+use super::pinning::{PinningDocument, SanitizeDocument};
+use super::rates_document::RatesDocument;
+use super::rules_document::{EffectName, RoleDocument, RuleDocument};
+use super::tls::TlsDocument;
+use super::secrets::SecretsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
@@ -19,6 +26,8 @@ use super::{Io, LogFormat, LogLevel, Profile};
 pub(super) struct Document {
     pub(super) listen: Option<Spanned<String>>,
     pub(super) admin: Option<Spanned<String>>,
+    pub(super) tls: Option<Spanned<TlsDocument>>,
+    pub(super) admin_tls: Option<Spanned<TlsDocument>>,
     pub(super) shards: Option<Spanned<usize>>,
     pub(super) io: Option<Io>,
     pub(super) profile: Option<Profile>,
@@ -28,14 +37,31 @@ pub(super) struct Document {
     pub(super) component_options: BTreeMap<String, ComponentOptions>,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) state_dir: Option<PathBuf>,
+    pub(super) secrets: Option<SecretsDocument>,
     pub(super) request_state_key_file: Option<PathBuf>,
     pub(super) http_sse: Option<bool>,
+    #[serde(default)]
+    pub(super) pinning: PinningDocument,
+    #[serde(default)]
+    pub(super) sanitize: SanitizeDocument,
+    pub(super) management_tools: Option<Spanned<ManagementTools>>,
     pub(super) allowed_hosts: Option<Vec<Spanned<String>>>,
     pub(super) allowed_origins: Option<Vec<Spanned<String>>>,
+    pub(super) auth: Option<Spanned<AuthDocument>>,
+    pub(super) admin_auth: Option<Spanned<AuthDocument>>,
+    pub(super) resource: Option<Spanned<String>>,
+    pub(super) authorization_servers: Option<Spanned<Vec<String>>>,
+    pub(super) scopes_supported: Option<Spanned<Vec<String>>>,
     pub(super) access_log: Option<PathBuf>,
     pub(super) log_level: Option<LogLevel>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) upstreams: Option<BTreeMap<String, Spanned<UpstreamDocument>>>,
+    pub(super) hardening: Option<Spanned<HardeningDocument>>,
+    pub(super) rules: Option<Vec<Spanned<RuleDocument>>>,
+    pub(super) roles: Option<BTreeMap<String, Spanned<RoleDocument>>>,
+    pub(super) scope_hierarchy: Option<BTreeMap<String, Spanned<Vec<String>>>>,
+    pub(super) default_rule: Option<EffectName>,
+    pub(super) rates: Option<RatesDocument>,
     #[serde(default)]
     pub(super) limits: LimitsDocument,
     #[serde(default)]

@@ -82,6 +82,7 @@ limits_document! {
     buffer_pool_bytes_max: bytes in 4 << 20, 1 << 40;
     connection_count_max: count in 1, 10_000_000;
     request_count_max: count in 1, 10_000_000;
+    handshake_deadline: time in 50, DAY;
     head_deadline: time in 50, DAY;
     body_deadline: time in 50, DAY;
     idle_deadline: time in 50, DAY;
@@ -131,6 +132,7 @@ limits_document! {
     task_deadline: time in 1, 30 * DAY;
     task_ttl: time in 1_000, 365 * DAY;
     task_ttl_max: time in 1_000, 365 * DAY;
+    rate_key_count_max: count in 16, 100_000_000;
     upstream_entry_count_max: count in 1, 1_000_000;
     upstream_child_count_max: count in 1, 100_000;
     upstream_start_deadline: time in 0, DAY;

@@ -4,14 +4,26 @@
 //! never ignored. Values carry units. What comes out is complete: every default is filled in and every relation is checked.
 #![forbid(unsafe_code)]
 
+mod auth;
+mod auth_document;
 mod choices;
 mod document;
+mod hardening;
 mod limits_document;
-mod nearest;
+mod management;
 mod paths;
+mod pinning;
+mod rates;
+mod rates_document;
 mod refusal;
+mod rules;
+mod rules_document;
+mod secret_document;
+mod secrets;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod upstream_auth_document;
 mod upstreams;
 mod upstreams_document;
 mod values;
@@ -26,14 +38,25 @@ use std::time::Duration;
 use serde_saphyr::Spanned;
 
 use crate::component::ComponentOptions;
+use crate::control::auth::AuthOptions;
+use crate::control::pins::PinOptions;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
+use crate::policy::auth::Resource;
+use crate::policy::{RateOptions, RuleOptions};
 use crate::upstream::settings::Upstream;
-pub use choices::{Instances, Io, LogFormat, LogLevel, Network, Overrides, Profile};
+pub(crate) use auth::{parse_date, parse_keys, show_date};
+pub use choices::{
+    Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
+};
+use super::secrets::StorePlace;
 use document::Document;
-pub(crate) use nearest::nearest;
+pub(crate) use crate::error::nearest;
+pub use hardening::Hardening;
 pub use paths::default_component_dir;
-pub(crate) use values::show_size;
+pub use pinning::Sanitize;
+pub use tls::{ClientCertificates, Tls, TlsVersion};
+pub(crate) use values::{parse_span, show_size};
 
 /// Bytes of a configuration file. All keys with their comments are a hundredth of it.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -45,6 +68,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where metrics and health are served; `None` when switched off.
     pub admin: Option<SocketAddr>,
+    /// TLS of where MCP is served; none: plain HTTP.
+    pub tls: Option<Tls>,
+    /// TLS of the admin listener.
+    pub admin_tls: Option<Tls>,
     /// Shards, at least one.
     pub shards: usize,
     /// How sockets are driven.
@@ -63,14 +90,28 @@ pub struct Config {
     pub cache_dir: PathBuf,
     /// Where what outlives a restart is kept: the key of request states.
     pub state_dir: PathBuf,
+    /// Where the encrypted store of secrets is, and what opens it.
+    pub secrets: StorePlace,
     /// A key of request states that several replicas share; `None`: one of our own, in `state_dir`.
     pub request_state_key_file: Option<PathBuf>,
     /// Whether the HTTP+SSE endpoints of 2024-11-05 are served too.
     pub http_sse: bool,
+    /// How tools are pinned.
+    pub pinning: PinOptions,
+    /// Where texts are made harmless for terminals and readers.
+    pub sanitize: Sanitize,
+    /// Where the tools are that load components and grant permissions.
+    pub management_tools: ManagementTools,
     /// Names under which the server may be called, beside loopback and the listen address.
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may call the server, beside its own names.
     pub allowed_origins: Vec<String>,
+    /// Who may call the data listener.
+    pub auth: AuthOptions,
+    /// Who may call the admin listener.
+    pub admin_auth: AuthOptions,
+    /// What authorization servers know this server by.
+    pub resource: Option<Resource>,
     /// JSON Lines, one for each request; `None` writes none.
     pub access_log: Option<PathBuf>,
     /// How much is logged.
@@ -81,6 +122,14 @@ pub struct Config {
     pub network: Network,
     /// The upstreams, in order of name.
     pub upstreams: Vec<Upstream>,
+    /// What the process gives up once it is started.
+    pub hardening: Hardening,
+    /// The file that this was read from.
+    pub file: Option<PathBuf>,
+    /// Who may do what.
+    pub rules: RuleOptions,
+    /// How often.
+    pub rates: RateOptions,
     /// Every bound.
     pub limits: Limits,
 }
@@ -91,17 +140,28 @@ impl Config {
     /// Errors: one line with the file, the line in it, the key, the value, the rule and the remedy.
     pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, Problem> {
         let Some(path) = file else {
-            return Self::parse("", Path::new("margay.yaml"), overrides);
+            return Self::read("", Path::new("margay.yaml"), false, overrides);
         };
         let text = read(path).map_err(|error| refusal::unreadable(path, &error))?;
         if text.len() > FILE_BYTES_MAX {
             return Err(refusal::too_large(path));
         }
-        Self::parse(&text, path, overrides)
+        let config = Self::read(&text, path, true, overrides)?;
+        let file = Some(path.to_owned());
+        Ok(Self { file, ..config })
     }
 
     /// The same from a text; `path` is for messages, and relative paths in the text start at its folder.
     pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Self, Problem> {
+        Self::read(text, path, false, overrides)
+    }
+
+    fn read(
+        text: &str,
+        path: &Path,
+        is_a_file: bool,
+        overrides: &Overrides,
+    ) -> Result<Self, Problem> {
         let options = serde_saphyr::options! {
             with_snippet: false,
             reject_unsupported_tags: true,
@@ -109,8 +169,14 @@ impl Config {
         };
         let document: Document = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| refusal::invalid(path, &error))?;
-        let file = Parsed { path, document };
-        file.config(overrides)
+        let file = Parsed {
+            path,
+            is_a_file,
+            document,
+        };
+        let mut config = file.config(overrides)?;
+        file.add_management(&mut config)?;
+        Ok(config)
     }
 
     /// Whether the listener can be reached from another machine.
@@ -131,6 +197,8 @@ fn read(path: &Path) -> io::Result<String> {
 /// A parsed file on its way to a [`Config`].
 struct Parsed<'p> {
     path: &'p Path,
+    /// Whether the path is where the document was read from.
+    is_a_file: bool,
     document: Document,
 }
 
@@ -160,13 +228,22 @@ impl Parsed<'_> {
             document.admin.as_ref(),
             "127.0.0.1:9091",
         );
+        let listen = self.address("listen", listen)?;
+        let admin = match admin.0 {
+            "off" => None,
+            _ => Some(self.address("admin", admin)?),
+        };
+        let resource = self.resource()?;
         Ok(Config {
-            listen: self.address("listen", listen)?,
-            admin: if admin.0 == "off" {
-                None
-            } else {
-                Some(self.address("admin", admin)?)
-            },
+            auth: self.auth(listen, resource.as_ref())?,
+            admin_auth: self.admin_auth(admin)?,
+            resource,
+            listen,
+            pinning: self.pinning(self.state_dir(overrides), !listen.ip().is_loopback()),
+            sanitize: self.sanitize(),
+            admin,
+            tls: self.tls(overrides)?,
+            admin_tls: self.admin_tls()?,
             shards: self.shards(overrides, cores)?,
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,
@@ -179,11 +256,13 @@ impl Parsed<'_> {
             component_options: self.component_options(),
             cache_dir: self.cache_dir(overrides),
             state_dir: self.state_dir(overrides),
+            secrets: self.secrets(overrides),
             request_state_key_file: document
                 .request_state_key_file
                 .as_ref()
                 .map(|path| self.relative(path)),
             http_sse: overrides.http_sse || document.http_sse.unwrap_or(false),
+            management_tools: ManagementTools::Off,
             allowed_hosts: names(&overrides.allowed_hosts, document.allowed_hosts.as_deref()),
             allowed_origins: names(
                 &overrides.allowed_origins,
@@ -203,6 +282,10 @@ impl Parsed<'_> {
                 .unwrap_or_default(),
             network: self.network()?,
             upstreams,
+            hardening: self.hardening(overrides)?,
+            file: None,
+            rules: self.rules()?,
+            rates: self.rates()?,
             limits,
         })
     }

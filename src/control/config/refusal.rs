@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::nearest::nearest;
 use super::values::show_size;
-use crate::error::{Problem, exit};
+use crate::error::{Problem, exit, nearest};
 
 /// The file cannot be read.
 pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {

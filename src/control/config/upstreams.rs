@@ -1,5 +1,6 @@
 //! `upstreams:` and `--upstream`, read into [`Upstream`]s.
 
+mod auth;
 mod flag;
 mod rules;
 
@@ -14,6 +15,7 @@ use crate::error::Problem;
 use crate::limits::TOOL_NAME_BYTES_MAX;
 use crate::mcp::ShortName;
 use crate::policy::Strategy;
+use crate::upstream::credential::AuthSettings;
 use crate::upstream::http::{Endpoint, PoolRules, Url};
 use crate::upstream::naming::{Glob, NameRules, Prefix, SEPARATOR};
 use crate::upstream::settings::{
@@ -132,6 +134,11 @@ impl Reader<'_> {
     fn upstream(&self, document: &UpstreamDocument) -> Read<Upstream> {
         check_name(self.name).map_err(|rule| self.wrong("", self.name, rule, "rename it"))?;
         let transport = self.transport(document)?;
+        let auth = document.auth.as_ref();
+        let auth = auth.map(|auth| self.auth(&auth.value)).transpose()?;
+        if let (Some(auth), Transport::Http { headers, .. }) = (&auth, &transport) {
+            self.refuse_two_credentials(auth, headers)?;
+        }
         if let (Transport::Stdio(_), Some(path)) = (&transport, &document.health.path) {
             let rule = "is for upstreams with a url";
             return Err(at(path, "health.path", &path.value, rule, "remove it"));
@@ -167,6 +174,7 @@ impl Reader<'_> {
                 None | Some(SharingName::Shared) => Sharing::Shared,
                 Some(SharingName::PerSession) => Sharing::PerSession,
             },
+            auth,
             fallback: document.fallback.as_ref().map(|name| name.value.clone()),
             tool_timeouts: tool_timeouts(&document.timeouts)?,
             hedge_after: hedge_after(document)?,
@@ -220,13 +228,23 @@ impl Reader<'_> {
         for (name, value) in document.headers.iter().flatten() {
             let (value, text) = match &value.value {
                 HeaderDocument::Text(text) => (HeaderValue::Text(text.clone()), text.as_str()),
-                HeaderDocument::Environment(from) => {
-                    (HeaderValue::Environment(from.env.clone()), "x")
+                HeaderDocument::Secret(place) => {
+                    let place = self.secret_ref(place).ok_or_else(|| {
+                        let rule = "needs one of env, file, credential and secret";
+                        let remedy = "write it like {env: TOKEN}";
+                        at(value, &format!("headers.{name}"), "", rule, remedy)
+                    })?;
+                    (HeaderValue::Secret(place), "x")
                 }
             };
             headers.push((name.clone(), value));
             shown.push((name.clone(), text.to_owned()));
         }
+        let header = document
+            .auth
+            .as_ref()
+            .and_then(|auth| auth.value.header.as_ref());
+        shown.extend(header.map(|header| (header.name.value.clone(), "x".to_owned())));
         if let Err(refused) = Endpoint::new(&replicas[0].url, &shown) {
             return Err(self.wrong("headers", "", refused.to_string(), "correct it"));
         }
@@ -235,6 +253,30 @@ impl Reader<'_> {
             headers,
             tls: self.tls(document)?,
         })
+    }
+
+    /// One field with two values is one too many, and which of them counts is each server's own idea.
+    fn refuse_two_credentials(
+        &self,
+        auth: &AuthSettings,
+        headers: &[(String, HeaderValue)],
+    ) -> Read<()> {
+        let name = match auth {
+            AuthSettings::Header(header) => &header.name,
+            _ => "Authorization",
+        };
+        match headers
+            .iter()
+            .any(|(other, _)| other.eq_ignore_ascii_case(name))
+        {
+            true => Err(self.wrong(
+                &format!("headers.{name}"),
+                "",
+                "stands beside an auth that gives the same field",
+                "remove one of them",
+            )),
+            false => Ok(()),
+        }
     }
 
     fn tls(&self, document: &UpstreamDocument) -> Read<TlsOptions> {
@@ -267,6 +309,7 @@ impl Reader<'_> {
     fn command(&self, document: &UpstreamDocument, command: &Spanned<String>) -> Read<Command> {
         let http_keys = [
             ("headers", document.headers.is_some()),
+            ("auth", document.auth.is_some()),
             ("tls", document.tls.is_some()),
         ];
         self.refuse_keys(&http_keys, "is for upstreams with a url")?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use super::upstream_auth_document::{AuthDocument, SecretPlaceDocument};
 use super::values::{Size, Span};
 
 /// One upstream. Either `url` or `replicas`, or `command`.
@@ -15,6 +16,7 @@ pub(super) struct UpstreamDocument {
     pub(super) url: Option<Spanned<String>>,
     pub(super) replicas: Option<Vec<Spanned<ReplicaDocument>>>,
     pub(super) headers: Option<BTreeMap<String, Spanned<HeaderDocument>>>,
+    pub(super) auth: Option<Spanned<AuthDocument>>,
     pub(super) tls: Option<TlsDocument>,
     pub(super) command: Option<Spanned<String>>,
     pub(super) args: Option<Vec<String>>,
@@ -61,18 +63,12 @@ pub(super) struct WeightedReplica {
     pub(super) weight: u32,
 }
 
-/// A value, or the variable that has it.
+/// A value, or where it is kept.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum HeaderDocument {
     Text(String),
-    Environment(FromEnvironment),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct FromEnvironment {
-    pub(super) env: String,
+    Secret(SecretPlaceDocument),
 }
 
 #[derive(Debug, Deserialize)]

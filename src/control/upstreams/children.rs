@@ -1,7 +1,6 @@
 //! Children of stdio upstreams: each has a task that runs it until its home wants it no longer.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,9 @@ use super::link::Link;
 use crate::gateway::{ChildKey, ChildNews, ChildOrder, ControlLink};
 use crate::upstream::remote::Remote;
 use crate::upstream::settings::{Command, Transport};
-use crate::upstream::stdio::{ChildEvent, ChildSpec, LifetimeRules, Order, environment, supervise};
+use crate::upstream::stdio::{
+    ChildEvent, ChildSpec, LifetimeRules, Order, Spawner, environment, supervise,
+};
 
 /// Time for all children to end once nothing is wanted any more: each is asked, then told, then killed, and that takes five
 /// seconds at the most.
@@ -27,7 +28,7 @@ pub(super) struct Nursery<T> {
     link: Arc<Link>,
     remotes: Vec<Arc<Remote>>,
     count_max: usize,
-    program: PathBuf,
+    spawner: Spawner,
     tell: Arc<T>,
     /// Those that are wanted.
     wanted: HashMap<ChildKey, mpsc::Sender<Order>>,
@@ -39,19 +40,19 @@ impl<T> Nursery<T>
 where
     T: Fn(ChildKey, ChildNews) + Send + Sync + 'static,
 {
-    /// None yet. `program` is margay, whose subcommands keepers are; `tell` hands homes their children's news.
+    /// None yet. `tell` hands homes their children's news.
     pub(super) fn new(
         link: Arc<Link>,
         remotes: Vec<Arc<Remote>>,
         count_max: usize,
-        program: PathBuf,
+        spawner: Spawner,
         tell: T,
     ) -> Self {
         Self {
             link,
             remotes,
             count_max,
-            program,
+            spawner,
             tell: Arc::new(tell),
             wanted: HashMap::new(),
             tasks: JoinSet::new(),
@@ -127,7 +128,7 @@ where
         let (sender, receiver) = mpsc::channel(ORDERS_MAX);
         self.wanted.insert(child, sender);
         let (tell, link) = (Arc::clone(&self.tell), Arc::clone(&self.link));
-        let (program, name) = (self.program.clone(), remote.name().to_owned());
+        let (spawner, name) = (self.spawner.clone(), remote.name().to_owned());
         self.tasks.spawn(async move {
             let tell = move |event| {
                 log(&name, &event);
@@ -141,7 +142,7 @@ where
                 }
                 tell(child, news(event));
             };
-            supervise(spec, rules, &program, receiver, random, tell).await;
+            supervise(spec, rules, &spawner, receiver, random, tell).await;
         });
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The way from homes to control: the latest news of each upstream, and orders about children.
 
-// The queue of orders has its bound in the children that homes have and want, which the orders are about.
+// The queue of orders has its bound in the children that homes have and want, which the orders are about; that of wishes in
+// the homes, each of which has one for each upstream.
 #![allow(clippy::disallowed_types)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use crossbeam_queue::SegQueue;
 use tokio::sync::Notify;
 
-use crate::gateway::{ChildOrder, ControlLink, News};
+use crate::gateway::{ChildOrder, ControlLink, CredentialWant, News};
 
 /// Taken from any thread; nothing here waits.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Link {
     reader: OnceLock<Thread>,
     orders: SegQueue<ChildOrder>,
     ordered: Notify,
+    wants: SegQueue<CredentialWant>,
+    wanted: Notify,
     is_draining: AtomicBool,
     is_over: AtomicBool,
 }
@@ -34,6 +37,8 @@ impl Link {
             reader: OnceLock::new(),
             orders: SegQueue::new(),
             ordered: Notify::new(),
+            wants: SegQueue::new(),
+            wanted: Notify::new(),
             is_draining: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         }
@@ -68,6 +73,19 @@ impl Link {
         }
     }
 
+    /// The next wish for a credential; none once everything is over.
+    async fn take_want(&self) -> Option<CredentialWant> {
+        loop {
+            if self.is_over() {
+                return None;
+            }
+            if let Some(want) = self.wants.pop() {
+                return Some(want);
+            }
+            self.wanted.notified().await;
+        }
+    }
+
     /// Whether what ends now is not to be started again.
     pub(super) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
@@ -87,6 +105,7 @@ impl Link {
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Release);
         self.ordered.notify_one();
+        self.wanted.notify_one();
         self.wake_reader();
     }
 
@@ -94,6 +113,12 @@ impl Link {
         if let Some(reader) = self.reader.get() {
             reader.unpark();
         }
+    }
+}
+
+impl super::WantSource for Link {
+    async fn next_want(&self) -> Option<CredentialWant> {
+        self.take_want().await
     }
 }
 
@@ -117,6 +142,11 @@ impl ControlLink for Link {
     fn order(&self, order: ChildOrder) {
         self.orders.push(order);
         self.ordered.notify_one();
+    }
+
+    fn want(&self, want: CredentialWant) {
+        self.wants.push(want);
+        self.wanted.notify_one();
     }
 }
 

@@ -17,8 +17,9 @@ mod reading;
 mod remotes;
 mod resolve;
 
+use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,11 +27,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::config::Config;
+use super::credentials::{Account, Keeper, SecretReader, plain_reader};
+use super::fetch::Fetch;
 use super::publisher::Publisher;
 use crate::error::{Problem, exit};
-use crate::gateway::Word;
+use crate::gateway::{CredentialWant, Word};
 use crate::shard::{Shared, Upstreams};
 use crate::upstream::remote::Remote;
+use crate::upstream::settings::{Transport, Upstream};
+use crate::upstream::stdio::Spawner;
 use children::{Nursery, STOP_DEADLINE};
 use link::Link;
 pub use offers::OfferSet;
@@ -42,6 +47,12 @@ const SELF: &str = "/proc/self/exe";
 /// Time that a start waits for the first look at the upstreams' names.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 
+/// Where wishes for credentials come from.
+pub(crate) trait WantSource: Send + Sync + 'static {
+    /// The next; none once everything is over.
+    fn next_want(&self) -> impl Future<Output = Option<CredentialWant>>;
+}
+
 /// Upstreams that are there and not yet served.
 pub struct Prepared {
     remotes: Vec<Arc<Remote>>,
@@ -50,6 +61,19 @@ pub struct Prepared {
     runtime: tokio::runtime::Runtime,
     entry_count_max: usize,
     child_count_max: usize,
+    spawner: Spawner,
+    accounts: Vec<Account>,
+}
+
+/// The thread that starts children, where there are any to start. It keeps the rights that it has now.
+///
+/// Errors: the host gives no thread.
+pub fn spawner(config: &Config) -> io::Result<Option<Spawner>> {
+    let is_stdio = |upstream: &Upstream| matches!(upstream.transport, Transport::Stdio(_));
+    let has_children = config.upstreams.iter().any(is_stdio);
+    has_children
+        .then(|| Spawner::on_its_own_thread(Path::new(SELF)))
+        .transpose()
 }
 
 impl Prepared {
@@ -61,7 +85,9 @@ impl Prepared {
         if config.upstreams.is_empty() {
             return Ok(None);
         }
-        let remotes = remotes::remotes(&config.upstreams, |name| std::env::var(name))?;
+        let secrets = plain_reader();
+        let remotes = remotes::remotes(&config.upstreams, &secrets)?;
+        let accounts = accounts(&remotes, &secrets, &config.state_dir)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("margay-names")
@@ -77,7 +103,17 @@ impl Prepared {
             runtime,
             entry_count_max: config.limits.upstream_entry_count_max,
             child_count_max: config.limits.upstream_child_count_max,
+            spawner: Spawner::here(Path::new(SELF)),
+            accounts,
         }))
+    }
+
+    /// The same; children are started by this one.
+    pub fn with_spawner(self, spawner: Option<Spawner>) -> Self {
+        match spawner {
+            Some(spawner) => Self { spawner, ..self },
+            None => self,
+        }
     }
 
     /// All of them, as nobody knows yet what they offer.
@@ -105,6 +141,8 @@ impl Prepared {
             runtime,
             entry_count_max,
             child_count_max,
+            spawner,
+            accounts,
         } = self;
         let (unknown_count, unknown) = watch::channel(remotes.len());
         let reader = reading::Reading {
@@ -124,16 +162,21 @@ impl Prepared {
             Arc::clone(&link),
             remotes,
             child_count_max,
-            PathBuf::from(SELF),
+            spawner,
             move |child, news| hand(&homes, child.port, Word::Child { child, news }),
         );
+        let homes = Arc::downgrade(shared);
+        let credentials = Keeper::new(accounts, move |port, remote, news| {
+            hand(&homes, port, Word::Credential(remote, news));
+        });
+        let wants = Arc::clone(&link);
         let (stopped, ended) = watch::channel(false);
         let keeper = std::thread::Builder::new()
             .name("margay-children".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     let names = tokio::spawn(resolver.run());
-                    nursery.run().await;
+                    let ((), ()) = tokio::join!(nursery.run(), credentials.run(wants));
                     names.abort();
                 });
                 // A lookup may still hang in the system's resolver.
@@ -148,6 +191,82 @@ impl Prepared {
             threads: [reader, keeper],
         })
     }
+}
+
+/// Has an operator allow margay to use one upstream; `tell` is given the URL to open. Blocks until that is done.
+///
+/// Shape: the scopes that were asked for.
+/// Errors: there is no such upstream, or why it was not allowed.
+pub fn login(
+    config: &Config,
+    name: &str,
+    follow: bool,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Result<String, Problem> {
+    let refused =
+        |code, rule: String, remedy: &str| Problem::operator(code, "upstream", name, rule, remedy);
+    let own: Vec<_> = config
+        .upstreams
+        .iter()
+        .filter(|own| own.name == name)
+        .cloned()
+        .collect();
+    if own.is_empty() {
+        let remedy = "name one of upstreams in the file of --config";
+        return Err(refused(
+            exit::CONFIG,
+            "is not configured".to_owned(),
+            remedy,
+        ));
+    }
+    let secrets = plain_reader();
+    let remotes = remotes::remotes(&own, &secrets)?;
+    let mut accounts = accounts(&remotes, &secrets, &config.state_dir)?;
+    let Some(account) = accounts.first_mut() else {
+        let rule = "has no auth that needs a login".to_owned();
+        return Err(refused(
+            exit::CONFIG,
+            rule,
+            "give it auth.authorization_code",
+        ));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| no_thread(&error))?;
+    runtime
+        .block_on(async {
+            // What documents may lead to depends on where the upstream is.
+            Resolver::new(&remotes).look().await;
+            account.login(follow, tell).await
+        })
+        .map_err(|why| refused(exit::UNAVAILABLE, why, "correct that and try again"))
+}
+
+/// What control gets for those upstreams that want it.
+///
+/// Errors: a file of roots cannot be read.
+pub(crate) fn accounts(
+    remotes: &[Arc<Remote>],
+    secrets: &SecretReader,
+    state_dir: &Path,
+) -> Result<Vec<Account>, Problem> {
+    let mut accounts = Vec::new();
+    for remote in remotes {
+        let Transport::Http { tls, .. } = &remote.settings.transport else {
+            continue;
+        };
+        if !remote.credential.is_managed() {
+            continue;
+        }
+        let fetch = Fetch::new(tls.ca.as_deref()).map_err(|error| {
+            let thing = format!("upstreams.{}.tls", remote.name());
+            let remedy = "correct the file, or name another";
+            Problem::operator(exit::CONFIG, thing, "", error.to_string(), remedy)
+        })?;
+        accounts.extend(Account::new(remote, fetch, Arc::clone(secrets), state_dir));
+    }
+    Ok(accounts)
 }
 
 fn hand(homes: &Weak<Shared>, port: u16, word: Word) {

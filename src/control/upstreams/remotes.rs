@@ -1,9 +1,10 @@
 //! From what operators said to upstreams that can be called.
 
-use std::env::VarError;
 use std::sync::Arc;
 
+use crate::control::credentials::{SecretReader, shown};
 use crate::error::{Problem, exit};
+use crate::upstream::credential::AuthSettings;
 use crate::upstream::http::Scheme;
 use crate::upstream::remote::{Place, Remote};
 use crate::upstream::settings::{HeaderValue, Replica, Transport, Upstream};
@@ -11,11 +12,10 @@ use crate::upstream::tls::{TlsClient, TlsOptions};
 
 /// The upstreams, in their order. Reads certificates: blocks.
 ///
-/// Shape: `variable` gives our environment's.
-/// Errors: a variable is not set, a certificate cannot be read, a header cannot be sent.
+/// Errors: a secret is not there, a certificate cannot be read, a header cannot be sent.
 pub(super) fn remotes(
     upstreams: &[Upstream],
-    variable: impl Fn(&str) -> Result<String, VarError>,
+    secrets: &SecretReader,
 ) -> Result<Vec<Arc<Remote>>, Problem> {
     let mut clients = Clients::default();
     let made = upstreams.iter().enumerate().map(|(index, settings)| {
@@ -26,7 +26,11 @@ pub(super) fn remotes(
                 headers,
                 tls,
             } => {
-                let fields = fields(&settings.name, headers, &variable)?;
+                let mut headers = headers.clone();
+                if let Some(AuthSettings::Header(header)) = &settings.auth {
+                    headers.push((header.name.clone(), header.value.clone()));
+                }
+                let fields = fields(&settings.name, &headers, secrets)?;
                 let place = |replica: &Replica| {
                     let tls = match replica.url.scheme {
                         Scheme::Https => Some(clients.of(&settings.name, tls)?),
@@ -42,11 +46,7 @@ pub(super) fn remotes(
                 replicas.iter().map(place).collect::<Result<_, _>>()?
             }
         };
-        Ok(Arc::new(Remote {
-            index,
-            settings: settings.clone(),
-            places,
-        }))
+        Ok(Arc::new(Remote::new(index, settings.clone(), places)))
     });
     made.collect()
 }
@@ -55,20 +55,16 @@ pub(super) fn remotes(
 fn fields(
     upstream: &str,
     headers: &[(String, HeaderValue)],
-    variable: &impl Fn(&str) -> Result<String, VarError>,
+    secrets: &SecretReader,
 ) -> Result<Vec<(String, String)>, Problem> {
     let field = |(header, value): &(String, HeaderValue)| match value {
         HeaderValue::Text(text) => Ok((header.clone(), text.clone())),
-        HeaderValue::Environment(name) => match variable(name) {
-            Ok(text) => Ok((header.clone(), text)),
-            Err(error) => {
-                let rule = match error {
-                    VarError::NotPresent => "is not set in the environment",
-                    VarError::NotUnicode(_) => "is not text",
-                };
+        HeaderValue::Secret(place) => match secrets(place) {
+            Ok(secret) => Ok((header.clone(), secret.reveal().to_owned())),
+            Err(why) => {
                 let thing = format!("upstreams.{upstream}.headers.{header}");
                 let remedy = "set it where margay is started";
-                Err(wrong(thing, format!("${name}"), rule.to_owned(), remedy))
+                Err(wrong(thing, shown(place), why, remedy))
             }
         },
     };
@@ -101,6 +97,7 @@ fn wrong(thing: String, value: String, rule: String, remedy: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::{Secret, SecretRef};
     use crate::upstream::http::Url;
 
     fn upstream(url: &str, headers: Vec<(String, HeaderValue)>, tls: TlsOptions) -> Upstream {
@@ -117,12 +114,12 @@ mod tests {
     }
 
     fn made(upstream: Upstream) -> Result<Vec<Arc<Remote>>, String> {
-        let variable = |name: &str| match name {
-            "TOKEN" => Ok("Bearer x".to_owned()),
-            "BROKEN" => Ok("two\r\nlines".to_owned()),
-            _ => Err(VarError::NotPresent),
-        };
-        remotes(&[upstream], variable).map_err(|problem| problem.to_string())
+        let secrets: SecretReader = Arc::new(|place| match shown(place).as_str() {
+            "$TOKEN" => Ok(Secret::new("Bearer x")),
+            "$BROKEN" => Ok(Secret::new("two\r\nlines")),
+            _ => Err("is not set in the environment".to_owned()),
+        });
+        remotes(&[upstream], &secrets).map_err(|problem| problem.to_string())
     }
 
     fn header(value: HeaderValue) -> Vec<(String, HeaderValue)> {
@@ -132,7 +129,7 @@ mod tests {
     #[test]
     fn a_header_s_variable_is_read_and_named_where_it_is_not_set() {
         let of = |name: &str| {
-            let headers = header(HeaderValue::Environment(name.to_owned()));
+            let headers = header(HeaderValue::Secret(SecretRef::Environment(name.to_owned())));
             made(upstream("http://a/mcp", headers, TlsOptions::default()))
         };
         let found = of("TOKEN").unwrap();

@@ -166,7 +166,7 @@ impl Bench {
             Arc::clone(&link),
             remotes,
             count_max,
-            "/bin/sh".into(),
+            crate::upstream::stdio::Spawner::here(std::path::Path::new("/bin/sh")),
             tell,
         );
         let thread = std::thread::spawn(move || {

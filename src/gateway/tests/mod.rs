@@ -81,6 +81,7 @@ pub(super) struct Rig {
     pub(super) asks: Vec<AskClient>,
     pub(super) news: Vec<News>,
     pub(super) orders: Vec<ChildOrder>,
+    pub(super) wants: Vec<CredentialWant>,
     pub(super) updated: Vec<String>,
     pub(super) abandoned: Vec<ExchangeKey>,
     pub(super) others: Vec<String>,
@@ -151,11 +152,7 @@ impl Rig {
                         .collect(),
                     Transport::Stdio(_) => Vec::new(),
                 };
-                Arc::new(Remote {
-                    index,
-                    settings,
-                    places,
-                })
+                Arc::new(Remote::new(index, settings, places))
             })
             .collect();
         let options = GatewayOptions {
@@ -182,6 +179,7 @@ impl Rig {
             asks: Vec::new(),
             news: Vec::new(),
             orders: Vec::new(),
+            wants: Vec::new(),
             updated: Vec::new(),
             abandoned: Vec::new(),
             others: Vec::new(),
@@ -246,6 +244,7 @@ impl Rig {
                 Action::Ask(ask) => self.asks.push(*ask),
                 Action::News(news) => self.news.push(news),
                 Action::Order(order) => self.orders.push(order),
+                Action::Credential(want) => self.wants.push(*want),
                 Action::Updated(uri) => self.updated.push(uri),
                 Action::Abandon(key) => self.abandoned.push(key),
                 other => self.others.push(format!("{other:?}")),

@@ -66,6 +66,33 @@ impl fmt::Display for Reason<'_> {
             Self::StreamTaken => {
                 f.write_str("the session has an event stream already; close it before opening another")
             }
+            Self::Unauthenticated { fault, .. } => f.write_str(fault),
+            Self::Forbidden { method, rule } => {
+                let method = method.name();
+                match rule {
+                    Some(rule) => write!(f, "{method} is denied here by the rule `{}`", rule.as_str()),
+                    None => write!(f, "{method} is denied here: no rule allows it"),
+                }?;
+                f.write_str("; have the operator change the rules, or ask for something else")
+            }
+            Self::NeedsScopes { rule } => write!(
+                f,
+                "the token lacks scopes that the rule `{}` wants; get one with the scopes of the WWW-Authenticate header",
+                rule.as_str()
+            ),
+            Self::RateLimited {
+                limit,
+                retry_after_ms,
+            } => write!(
+                f,
+                "too many requests: the limit {} is reached; try again in {retry_after_ms} ms, or have the operator raise it",
+                limit.as_str()
+            ),
+            Self::ToolChanged { name } => {
+                f.write_str("the tool `")?;
+                write!(f, "{}", Excerpt(name.raw().as_bytes()))?;
+                f.write_str("` is blocked, because what it says of itself has changed since it was approved; have the operator look with `margay tool diff` and approve it")
+            }
             Self::Overloaded { limit, value } => write!(
                 f,
                 "overloaded: {limit} is {value}, and it is reached; try again later, or have the operator raise it"

@@ -73,6 +73,10 @@ impl<'b> Reason<'b> {
             Self::Capability { .. } => (400, code::MISSING_CLIENT_CAPABILITY),
             Self::UnknownSession => (404, code::INVALID_REQUEST),
             Self::StreamTaken => (409, code::INVALID_REQUEST),
+            Self::Unauthenticated { status, .. } => (*status, code::UNAUTHENTICATED),
+            Self::Forbidden { .. } | Self::NeedsScopes { .. } => (403, code::FORBIDDEN),
+            Self::RateLimited { .. } => (429, code::RATE_LIMITED),
+            Self::ToolChanged { .. } => (200, code::FORBIDDEN),
             Self::Overloaded { .. } => (503, code::OVERLOADED),
             Self::ListIncomplete { .. } => (200, code::INTERNAL_ERROR),
             Self::TooLong { .. } => (413, code::INVALID_REQUEST),
@@ -94,6 +98,9 @@ impl<'b> Reason<'b> {
                     Requested::Body(text) => quote(out, *text, ID_BYTES_MAX),
                 }
                 out.extend_from_slice(b"\"}");
+            }
+            Self::RateLimited { retry_after_ms, .. } => {
+                let _ = write!(out, ",\"data\":{{\"retryAfterMs\":{retry_after_ms}}}");
             }
             Self::Capability { required } => {
                 // Names of ours alone: nothing in it has to be escaped. Writing to a `Vec` cannot fail.

@@ -5,6 +5,7 @@
 
 mod connect;
 mod echo;
+mod ends;
 mod hosts;
 mod sleep;
 
@@ -35,6 +36,7 @@ fn tiny() -> RingOptions {
         socket_count_max: 64,
         connect_count_max: 64,
         completions_per_turn_max: 3,
+        restricted: true,
     }
 }
 

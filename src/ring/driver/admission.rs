@@ -178,7 +178,10 @@ impl<K: Kernel> Driver<K> {
         let socket = self.sockets.get_mut(key)?;
         let fd = socket.fd;
         Some(match kind {
-            Kind::Receive => Operation::Receive { fd },
+            Kind::Receive => Operation::Receive {
+                fd,
+                drained: socket.drained,
+            },
             Kind::CancelReceive => Operation::Cancel {
                 target: Kind::Receive.user_data(key),
             },

@@ -6,11 +6,11 @@ use super::super::errno::{self, AcceptVerdict, Verdict};
 use super::super::kernel::{Event, Kernel};
 use super::super::socket::{Socket, Stage};
 use super::super::{Completion, ListenerKey, SocketError, SocketKey};
-use super::Driver;
 use super::admission::Kind;
+use super::{ACCEPTS_PER_OPERATION, Driver};
 
 impl<K: Kernel> Driver<K> {
-    pub(super) fn handle(&mut self, event: Event, completions: &mut Vec<Completion>) {
+    pub(in crate::ring) fn handle(&mut self, event: Event, completions: &mut Vec<Completion>) {
         let Some(kind) = Kind::of(event.user_data) else {
             self.stats.stale += 1;
             return;
@@ -67,6 +67,8 @@ impl<K: Kernel> Driver<K> {
             return;
         };
         let name = ListenerKey(key);
+        listener.taken = if event.more { listener.taken + 1 } else { 0 };
+        let is_worn = listener.taken == ACCEPTS_PER_OPERATION;
         if event.result >= 0 {
             let fd = event.result;
             if listener.stopping {
@@ -102,7 +104,7 @@ impl<K: Kernel> Driver<K> {
                 });
             }
         }
-        if !event.more {
+        if !event.more || is_worn {
             self.progress_listener(key);
         }
     }
@@ -159,6 +161,7 @@ impl<K: Kernel> Driver<K> {
         };
         let silent = socket.closing || socket.failed;
         let name = SocketKey(key);
+        socket.drained = event.drained;
         match (event.result, bytes) {
             (1.., Some(bytes)) => {
                 if !silent {

@@ -79,7 +79,7 @@ impl<K: Kernel> Driver<K> {
             self.exhausted_count -= usize::from(listener.exhausted);
             self.listeners.remove(key);
             self.kernel.close_now(fd);
-        } else if listener.accept == Stage::InFlight && (listener.stopping || !listener.wanted) {
+        } else if listener.accept == Stage::InFlight && listener.is_to_be_cancelled() {
             self.start(Kind::CancelAccept, key);
         } else if listener.wanted && !listener.exhausted && listener.cancel == Stage::Idle {
             self.start(Kind::Accept, key);

@@ -101,6 +101,7 @@ impl Sim {
             result,
             more: false,
             buffer: None,
+            drained: false,
         });
     }
 
@@ -108,9 +109,9 @@ impl Sim {
     fn begin(&mut self, operation: Operation, user_data: u64) {
         match operation {
             Operation::Connect { .. } => self.running.push((operation, user_data)),
-            Operation::Accept { fd } | Operation::Receive { fd } => {
+            Operation::Accept { fd } | Operation::Receive { fd, .. } => {
                 let busy = self.running.iter().any(|(other, _)| {
-                    matches!((operation, *other), (Operation::Receive { .. }, Operation::Receive { fd: on }) if on == fd)
+                    matches!((operation, *other), (Operation::Receive { .. }, Operation::Receive { fd: on, .. }) if on == fd)
                 });
                 assert!(!busy, "two receives on descriptor {fd}");
                 self.running.push((operation, user_data));
@@ -164,7 +165,7 @@ impl Sim {
         }
         for (operation, user_data) in &found {
             // Bytes may still come before the cancellation takes hold.
-            if let Operation::Receive { fd } = operation
+            if let Operation::Receive { fd, .. } = operation
                 && self.below(2) == 0
                 && let Step::More(result, buffer @ Some(_)) | Step::Last(result, buffer @ Some(_)) =
                     self.step_receive(*fd)
@@ -174,6 +175,7 @@ impl Sim {
                     result,
                     more: true,
                     buffer,
+                    drained: false,
                 });
             }
             // A connection may be there before the cancellation takes hold.
@@ -209,7 +211,7 @@ impl Sim {
         match operation {
             Operation::Accept { fd } => self.step_accept(fd),
             Operation::Connect { fd, address, len } => self.step_connect(fd, address, len),
-            Operation::Receive { fd } => self.step_receive(fd),
+            Operation::Receive { fd, .. } => self.step_receive(fd),
             Operation::Send { fd, bytes, len } => {
                 let vector = libc::iovec {
                     iov_base: bytes.cast_mut().cast(),
@@ -237,7 +239,7 @@ impl Sim {
 
     fn step_broken(&self, operation: Operation) -> Step {
         match operation {
-            Operation::Receive { fd }
+            Operation::Receive { fd, .. }
             | Operation::Send { fd, .. }
             | Operation::SendMessage { fd, .. } => {
                 if let Some(connection) = self.world.borrow().connection(fd) {
@@ -317,10 +319,10 @@ impl Sim {
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.group.address(index).as_ptr(), count)
         };
-        if self.chance(|faults| faults.multishot_ends) {
-            return Step::Last(count as i32, Some(index));
+        if self.chance(|faults| faults.receive_goes_on) {
+            return Step::More(count as i32, Some(index));
         }
-        Step::More(count as i32, Some(index))
+        Step::Last(count as i32, Some(index))
     }
 
     fn step_send(&mut self, fd: RawFd, vectors: &[libc::iovec]) -> Step {
@@ -392,7 +394,7 @@ impl Sim {
                 _ => true,
             },
             Operation::Connect { fd, address, len } => !world.is_silent(*fd, *address, *len),
-            Operation::Receive { fd } => world.connection(*fd).is_none_or(|connection| {
+            Operation::Receive { fd, .. } => world.connection(*fd).is_none_or(|connection| {
                 let connection = connection.borrow();
                 let ended =
                     connection.reset || connection.client_finished || connection.server_read_shut;
@@ -418,7 +420,7 @@ fn descriptor(operation: &Operation) -> Option<RawFd> {
     match operation {
         Operation::Accept { fd }
         | Operation::Connect { fd, .. }
-        | Operation::Receive { fd }
+        | Operation::Receive { fd, .. }
         | Operation::Send { fd, .. }
         | Operation::SendMessage { fd, .. }
         | Operation::Shutdown { fd, .. }
@@ -499,6 +501,7 @@ impl Kernel for Sim {
                 result,
                 more,
                 buffer,
+                drained: self.below(2) == 0,
             });
         }
         Ok(())

@@ -74,8 +74,10 @@ pub struct Faults {
     pub interrupted: u8,
     /// A receive ends with `ENOBUFS` although there are buffers.
     pub no_buffers: u8,
-    /// A multishot operation ends although nothing is wrong.
+    /// A multishot accept ends although nothing is wrong.
     pub multishot_ends: u8,
+    /// A receive goes on after it has handed over bytes, as epoll's does; io_uring's ends.
+    pub receive_goes_on: u8,
     /// The peer's reset arrives.
     pub reset: u8,
     /// Connecting fails: `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `ENOMEM`.
@@ -118,6 +120,7 @@ impl Faults {
             interrupted: some() / 2,
             no_buffers: some() / 2,
             multishot_ends: some(),
+            receive_goes_on: some(),
             cancel_fails: some(),
             enter_fails: some() / 2,
             completion_entries: u16::from(some()) % 3 * 4,

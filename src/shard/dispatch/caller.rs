@@ -19,6 +19,7 @@ pub(super) enum Hearing {
 /// attempts left.
 pub(super) fn caller(
     invocation: &Invocation<'_>,
+    principal: Option<Arc<str>>,
     client_info: Option<Box<[u8]>>,
     hearing: Hearing,
     recorded: Recorded,
@@ -36,8 +37,7 @@ pub(super) fn caller(
         method: invocation.method().name(),
         revision: invocation.revision,
         session: invocation.session,
-        // Everybody is the same until somebody authenticates.
-        principal: None,
+        principal,
         capabilities: invocation.capabilities,
         client_info: invocation.client_info().map(Box::from).or(client_info),
         meta: invocation.meta.map(Box::from),

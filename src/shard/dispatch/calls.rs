@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::component::{CancelHandle, Outbox, Outgoing};
-use crate::mcp::{InlineId, Invocation, Method, Revision, SessionId};
+use crate::mcp::{InlineId, Invocation, Method, Principal, Revision, SessionId};
 use crate::mem::Slab;
 
 use super::forward::Forwarded;
@@ -72,6 +72,8 @@ pub(in super::super) struct Away<P> {
     pub(in super::super) id: InlineId,
     pub(in super::super) revision: Revision,
     pub(in super::super) session: Option<SessionId>,
+    /// Whose it is.
+    pub(in super::super) principal: Principal,
     pub(in super::super) method: Method,
     /// What it is about: a tool, a prompt, a resource.
     pub(in super::super) target: Box<str>,
@@ -95,6 +97,7 @@ pub(in super::super) struct Away<P> {
 /// What a transport says of a call beside the request itself.
 pub(in super::super) struct Origin<P> {
     pub(in super::super) place: P,
+    pub(in super::super) principal: Principal,
     pub(in super::super) started: u64,
     pub(in super::super) request_bytes: usize,
 }
@@ -112,6 +115,7 @@ impl<P> Away<P> {
             id: InlineId::new(&invocation.id),
             revision: invocation.revision,
             session: invocation.session,
+            principal: origin.principal,
             method: invocation.method(),
             target,
             outbox: None,

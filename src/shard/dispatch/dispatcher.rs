@@ -10,6 +10,7 @@ use crate::mcp::route::ListenFilter;
 use crate::mcp::{Invocation, Principal, Reason};
 use crate::metrics::{Phase, ShardMetrics};
 use crate::shard::away::Unwanted;
+use crate::shard::known::Caller;
 use crate::shard::{Shared, Snapshot};
 use crate::upstream::task_id::TaskIds;
 
@@ -25,7 +26,8 @@ const READY_BYTES: usize = 1024;
 
 /// Who asks, as far as a request does not say it itself.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Asker {
+pub(in super::super) struct Asker<'a> {
+    pub(in super::super) caller: &'a Caller,
     pub(in super::super) principal: Principal,
     /// Whether the client can hear anything before the answer; if not, why.
     pub(in super::super) hears: Result<(), &'static str>,
@@ -198,7 +200,7 @@ impl<P> Dispatcher<P> {
     pub(in super::super) fn serve<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         conversation: &mut dyn Conversation,
         metrics: &mut ShardMetrics,
@@ -206,7 +208,9 @@ impl<P> Dispatcher<P> {
     ) -> Result<Made<'b>, Reason<'b>> {
         let began = self.clock.raw();
         let catalog = &self.snapshot.load().catalog;
-        let planned = plan(catalog, invocation, self.shared.tasks().is_some());
+        let rules = &self.shared.rules;
+        let view = (!rules.is_open()).then_some((&**rules, &asker.caller.known.identity));
+        let planned = plan(catalog, invocation, self.shared.tasks().is_some(), view);
         let lookup_ns = self.clock.delta_as_nanos(began, self.clock.raw());
         metrics.record(Phase::Lookup, lookup_ns);
         match planned? {
@@ -261,13 +265,12 @@ impl<P> Dispatcher<P> {
                 } = task;
                 let arguments = arguments.unwrap_or(b"{}");
                 let client_info = client_info(invocation, conversation);
-                let principal = asker.principal;
                 let call = TaskCall::new(
                     component,
                     name,
                     arguments,
                     invocation,
-                    principal,
+                    asker.caller,
                     client_info,
                 );
                 let (_, recorded) = self.reopen(invocation, asker, retry)?;

@@ -81,7 +81,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn forward<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         forward: Forward<'b>,
         conversation: &dyn Conversation,
@@ -170,7 +170,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn follow_upstream<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         forward: Forward<'b>,
         conversation: &mut dyn Conversation,
@@ -195,7 +195,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn forward_task<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         conversation: &dyn Conversation,
     ) -> Result<Result<Made<'b>, Reason<'b>>, Origin<P>> {

@@ -22,6 +22,7 @@ use crate::component::{CompletionRef, Component, Job};
 use crate::mcp::headers::param_fields;
 use crate::mcp::route::{ListenFilter, Members, Reference, Retry, TaskRequest};
 use crate::mcp::{Invocation, List, Operation, Reason, ShortName, StateFault};
+use crate::policy::{Identity, RuleSet};
 use crate::wire::json::{Reader, Str};
 
 pub(super) use calls::{Away, Origin};
@@ -94,16 +95,18 @@ pub(super) struct Task<'c, 'b> {
 ///
 /// Errors: why it is refused.
 ///
-/// Shape: `has_tasks` says whether there can be tasks here.
+/// Shape: `has_tasks` says whether there can be tasks here; `view`: by whose rules lists are shown, and to whom.
 pub(super) fn plan<'c, 'b>(
     catalog: &'c Catalog,
     invocation: &Invocation<'b>,
     has_tasks: bool,
+    view: Option<(&RuleSet, &Identity)>,
 ) -> Result<Plan<'c, 'b>, Reason<'b>> {
     let desk = Desk {
         catalog,
         invocation,
         has_tasks,
+        view,
     };
     match invocation.operation {
         Operation::CallTool {
@@ -176,6 +179,7 @@ struct Desk<'c, 'i, 'b> {
     catalog: &'c Catalog,
     invocation: &'i Invocation<'b>,
     has_tasks: bool,
+    view: Option<(&'i RuleSet, &'i Identity)>,
 }
 
 impl<'c, 'b> Desk<'c, '_, 'b> {
@@ -203,6 +207,9 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
             None => self.catalog.tool(&name.to_cow()),
         };
         let tool = found.ok_or(Reason::UnknownTool { name })?;
+        if tool.is_blocked {
+            return Err(Reason::ToolChanged { name });
+        }
         if let Target::Upstream {
             remote,
             name: theirs,
@@ -272,7 +279,12 @@ impl<'c, 'b> Desk<'c, '_, 'b> {
         if !self.offers(list) {
             return Err(self.not_offered());
         }
-        Ready::page(self.catalog, self.invocation.era(), list, cursor).map(Plan::Ready)
+        let era = self.invocation.era();
+        let ready = match self.view {
+            None => Ready::page(self.catalog, era, list, cursor),
+            Some(view) => Ready::page_for(self.catalog, era, list, cursor, view),
+        };
+        ready.map(Plan::Ready)
     }
 
     fn at_resource(

@@ -3,6 +3,7 @@
 use crate::catalog::{Catalog, LIST_TTL_MS, Page};
 use crate::mcp::reply::{self, CacheScope, Hints};
 use crate::mcp::{Era, List, Reason, Revision, WriteId, cursor};
+use crate::policy::{Identity, RuleSet};
 use crate::wire::json::Str;
 
 /// What discovery says changes with the components, as the lists do.
@@ -24,6 +25,8 @@ pub(in super::super) enum Ready<'c> {
     Discover,
     /// One page of a list.
     Page(List, Page<'c>),
+    /// The same, as only its caller may see it.
+    OwnPage(List, Page<'c>),
     /// What is to be completed is known, and nobody completes it.
     NoSuggestions,
 }
@@ -46,6 +49,28 @@ impl<'c> Ready<'c> {
         Ok(page.map_or(Self::Empty, |page| Self::Page(list, page)))
     }
 
+    /// The same as this caller may see it.
+    ///
+    /// Errors: the cursor is none of ours.
+    pub(super) fn page_for<'b>(
+        catalog: &'c Catalog,
+        era: Era,
+        list: List,
+        cursor: Option<Str<'b>>,
+        (rules, identity): (&RuleSet, &Identity),
+    ) -> Result<Self, Reason<'b>> {
+        let after = match cursor {
+            None => None,
+            Some(text) => Some(cursor::read(list, text)?),
+        };
+        let shows = |name: &str| {
+            let owner = catalog.owner_of(list, name);
+            owner.is_some_and(|owner| rules.shows(identity, list, name, owner))
+        };
+        let page = catalog.page_for(era, list, after.as_deref(), shows);
+        Ok(page.map_or(Self::Empty, |page| Self::OwnPage(list, page)))
+    }
+
     /// Appends the answer.
     pub(super) fn write(&self, out: &mut Vec<u8>, id: &impl WriteId, era: Era, catalog: &Catalog) {
         match self {
@@ -64,7 +89,20 @@ impl<'c> Ready<'c> {
                 instructions(catalog),
                 DISCOVER_HINTS,
             ),
-            Self::Page(list, page) => write_page(out, id, era, *list, page, catalog),
+            Self::Page(list, page) => {
+                write_page(
+                    out,
+                    id,
+                    era,
+                    *list,
+                    page,
+                    catalog.hints(*list).scope,
+                    catalog,
+                );
+            }
+            Self::OwnPage(list, page) => {
+                write_page(out, id, era, *list, page, CacheScope::Private, catalog);
+            }
             Self::NoSuggestions => {
                 let none = br#""completion":{"values":[],"total":0,"hasMore":false}"#;
                 reply::call_result(out, id, era, none);
@@ -75,7 +113,7 @@ impl<'c> Ready<'c> {
     /// How many bytes it takes, roughly: what is worth reserving for it.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Page(_, page) => page.json.len(),
+            Self::Page(_, page) | Self::OwnPage(_, page) => page.json.len(),
             _ => 0,
         }
     }
@@ -92,13 +130,14 @@ fn write_page(
     era: Era,
     list: List,
     page: &Page<'_>,
+    scope: CacheScope,
     catalog: &Catalog,
 ) {
     let next = page.next.map(|last| cursor::write(list, last));
     let hints = catalog.hints(list);
     let hints = Hints {
         ttl_ms: hints.ttl_ms,
-        scope: hints.scope,
+        scope,
     };
     let page = reply::Page {
         list,

@@ -8,7 +8,7 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::component::{Asked, Component, Outgoing, Recorded, TaskSupport};
 use crate::mcp::route::{Members, TaskRequest};
-use crate::mcp::{ClientCapabilities, Era, Invocation, Method, Operation, Principal, Reason};
+use crate::mcp::{ClientCapabilities, Era, Invocation, Method, Operation, Reason};
 use crate::task::wire;
 use crate::task::{Entry, Follow, NewTask, Order, Owner, Record, Reply, State, Tasks, Word, Work};
 use crate::wire::json::Str;
@@ -16,6 +16,7 @@ use crate::wire::json::Str;
 use super::calls::{Away, Origin, Stop};
 use super::dispatcher::{Asker, Dispatcher, Made};
 use super::work::excerpt;
+use crate::shard::known::Caller;
 
 /// How a call of a tool goes, where there are tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,7 @@ impl TaskCall {
         name: Str<'_>,
         arguments: &[u8],
         invocation: &Invocation<'_>,
-        principal: Principal,
+        caller: &Caller,
         client_info: Option<Box<[u8]>>,
     ) -> Self {
         let order = Order {
@@ -92,12 +93,11 @@ impl TaskCall {
             capabilities: invocation.capabilities,
             client_info: invocation.client_info().map(Box::from).or(client_info),
             meta: invocation.meta.map(Box::from),
-            // Everybody is the same until somebody authenticates.
-            principal: None,
+            principal: caller.known.name.as_deref().map(Box::from),
         };
         Self {
             owner: Owner {
-                principal,
+                principal: caller.principal(),
                 session: invocation.session,
             },
             tool: name.to_cow().into(),
@@ -209,7 +209,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn on_task<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         out: &mut Vec<u8>,
     ) -> Result<Made<'b>, Reason<'b>> {
@@ -284,7 +284,7 @@ impl<P> Dispatcher<P> {
     fn wait_for_task<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         task_id: Str<'b>,
         entry: &Arc<Entry>,
@@ -387,7 +387,7 @@ pub(in super::super) fn shown(task_id: Str<'_>) -> Box<str> {
     (begin + "…").into()
 }
 
-fn find<'b>(tasks: &Tasks, id: Str<'b>, asker: Asker) -> Result<Arc<Entry>, Reason<'b>> {
+fn find<'b>(tasks: &Tasks, id: Str<'b>, asker: Asker<'_>) -> Result<Arc<Entry>, Reason<'b>> {
     tasks
         .table()
         .find(&id.to_cow(), asker.principal)

@@ -117,7 +117,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn work<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         work: Work<'b>,
         conversation: &mut dyn Conversation,
@@ -133,18 +133,23 @@ impl<P> Dispatcher<P> {
         let client_info = client_info(invocation, conversation);
         let task = work.deferred.map(|arguments| {
             let (name, client_info) = (work.target, client_info.clone());
-            let principal = asker.principal;
             let component = &work.component;
             TaskCall::new(
                 component,
                 name,
                 arguments,
                 invocation,
-                principal,
+                asker.caller,
                 client_info,
             )
         });
-        let mut caller = caller(invocation, client_info, hearing, recorded);
+        let mut caller = caller(
+            invocation,
+            asker.caller.known.name.clone(),
+            client_info,
+            hearing,
+            recorded,
+        );
         caller.may_become_task = task.is_some();
         let outbox = caller.outbox.clone();
         let mut members = Vec::new();
@@ -192,7 +197,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn reopen<'b>(
         &self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         retry: Option<Retry<'b>>,
     ) -> Result<(Option<Box<Binding>>, Recorded), Reason<'b>> {
         let depth_max = self.shared.limits.json_depth_max;
@@ -208,7 +213,7 @@ impl<P> Dispatcher<P> {
     pub(super) fn subscribe<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        asker: Asker,
+        asker: Asker<'_>,
         origin: Origin<P>,
         work: Work<'b>,
         conversation: &mut dyn Conversation,

@@ -58,7 +58,7 @@ impl Service {
     ) -> Served {
         let limits = &self.shared.limits;
         let (depth_max, count_max) = (limits.json_depth_max, limits.batch_count_max);
-        let (sessions, principal) = (&self.shared.sessions, self.principal());
+        let (sessions, principal) = (&self.shared.sessions, request.principal());
         let now_ms = request.arrival.now_ms;
         let opened = route::batch_session(facts, sessions, principal, now_ms)
             .and_then(|session| Ok((session, Batch::read(body, depth_max, count_max)?)));
@@ -71,7 +71,7 @@ impl Service {
         for message in batch.messages() {
             // A batch may end its own session.
             let routed = message.and_then(|message| {
-                let (sessions, principal) = (&self.shared.sessions, self.principal());
+                let (sessions, principal) = (&self.shared.sessions, request.principal());
                 let routed = route::post(facts, accept, &message, sessions, principal, now_ms);
                 // What is no request gets no answer, whatever is wrong with it.
                 match (routed, message.shape) {
@@ -82,7 +82,9 @@ impl Service {
             match routed {
                 Ok(None) => {}
                 Ok(Some(Route::Notice(notice))) => self.notice(&notice),
-                Ok(Some(Route::Response(response))) => self.response(&response),
+                Ok(Some(Route::Response(response))) => {
+                    self.response(request.principal(), &response)
+                }
                 Ok(Some(Route::Invoke(invocation))) => {
                     self.gather(request, &invocation, accept, &mut gathered);
                 }
@@ -105,12 +107,16 @@ impl Service {
     ) {
         self.count_operation(invocation);
         let refuse = |reason| Refusal::new(reason, Some(invocation.id));
+        if let Err(denied) = self.authorize(request.caller, invocation) {
+            return gathered.refuse(&refuse(denied.reason));
+        }
         let value = self.shared.limits.output_bytes_max;
         if gathered.answers.len() > value {
             let limit = "limits.output_bytes_max";
             return gathered.refuse(&refuse(Reason::Overloaded { limit, value }));
         }
         let circumstances = Circumstances {
+            caller: request.caller,
             place: Place::Exchange(request.arrival.socket),
             hears: hears(accept),
             started: request.arrival.started,
@@ -163,6 +169,7 @@ impl Service {
             form: Form::new(request, respond),
             revision: Revision::V2025_03_26,
             session: Some(session),
+            principal: request.principal(),
             batch: Some(gathered.answers),
             since_ms: request.arrival.now_ms,
         }))
@@ -177,7 +184,7 @@ impl Service {
         out: &mut Vec<u8>,
     ) -> Served {
         let owed = gathered.tickets.len() + usize::from(!gathered.answers.is_empty());
-        let Some((channel, carried)) = self.open_channel(session, owed) else {
+        let Some((channel, carried)) = self.open_channel(session, request.principal(), owed) else {
             for ticket in gathered.tickets {
                 self.detach_call(ticket);
             }
@@ -204,7 +211,7 @@ impl Service {
         self.note(request.arrival.started, request.body_bytes, &answer);
         Served::Stream(Box::new(Stream::of_answer(
             source,
-            self.principal(),
+            request.principal(),
             request.arrival.now_ms,
         )))
     }

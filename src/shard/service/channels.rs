@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::component::Outgoing;
-use crate::mcp::{Era, EventId, Invocation, Revision, SessionId};
+use crate::mcp::{Era, EventId, Invocation, Principal, Revision, SessionId};
 use crate::metrics::Counter;
 use crate::wire::sse;
 
@@ -28,9 +28,10 @@ impl Service {
     pub(in super::super) fn open_channel(
         &mut self,
         session: SessionId,
+        principal: Principal,
         owed: usize,
     ) -> Option<(Rc<Channel>, Carried)> {
-        let events = self.shared.sessions.events(session, self.principal())?;
+        let events = self.shared.sessions.events(session, principal)?;
         let owner = self.next_owner();
         let stream = events.open(owner)?;
         let channel = Channel::of_answers(Arc::clone(&events), stream, owed);
@@ -74,7 +75,7 @@ impl Service {
             bytes,
         };
         if let Some(session) = invocation.session
-            && let Some((channel, carried)) = self.open_channel(session, 1)
+            && let Some((channel, carried)) = self.open_channel(session, request.principal(), 1)
         {
             self.say(&channel, said);
             self.answer_channel(&channel, body);
@@ -86,7 +87,7 @@ impl Service {
             let now_ms = request.arrival.now_ms;
             return Served::Stream(Box::new(Stream::of_answer(
                 source,
-                self.principal(),
+                request.principal(),
                 now_ms,
             )));
         }

@@ -1,5 +1,7 @@
 //! HTTP requests: which resource and method, and whose host and origin.
 
+use std::rc::Rc;
+
 use crate::mcp::Reason;
 use crate::mcp::route::{self, HttpFacts};
 use crate::metrics::{Counter, Phase};
@@ -7,6 +9,7 @@ use crate::wire::http1::response::{self, Body};
 use crate::wire::http1::{Head, Method};
 
 use super::super::endpoint::{self, ALLOW, Early, Resource};
+use super::super::known::Caller;
 use super::request::{Arrival, Request, facts, is_encoded};
 use super::{Served, Service};
 
@@ -16,36 +19,51 @@ impl Service {
         &mut self,
         head: &Head<'_>,
         body: &[u8],
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         out: &mut Vec<u8>,
     ) -> Served {
         self.metrics.add(Counter::Requests, 1);
+        let nobody = Caller {
+            known: Rc::clone(&self.nobody),
+            address: arrival.address,
+        };
         let request = Request {
             head,
             arrival,
+            caller: &nobody,
             body_bytes: body.len(),
             keep_alive: head.keep_alive && !self.draining,
         };
         let began = self.clock();
         let allowed = self.check_host(head);
-        self.metrics.record(Phase::Auth, self.since(began));
         if let Err(reason) = allowed {
+            self.metrics.record(Phase::Auth, self.since(began));
             let closing = Request {
                 keep_alive: false,
                 ..request
             };
             return self.refuse_for(&closing, reason, out);
         }
-        match (self.resource(head), head.method) {
+        let resource = self.resource(head);
+        if !resource.is_guarded() || head.method == Method::Options {
+            return self.serve_open(&request, resource, out);
+        }
+        let identified = self.identify(head, arrival);
+        self.metrics.record(Phase::Auth, self.since(began));
+        let caller = match identified {
+            Ok(caller) => caller,
+            Err(fault) => return self.refuse_unknown(&request, &fault, out),
+        };
+        let request = Request {
+            caller: &caller,
+            ..request
+        };
+        match (resource, head.method) {
             (Resource::Mcp, Method::Post) => self.post(&request, body, out),
             (Resource::Mcp, Method::Get) => self.get_stream(&request, out),
             (Resource::Mcp, Method::Delete) => self.delete(&request, out),
             (Resource::Sse, Method::Get) => self.get_sse(&request, out),
             (Resource::Messages, Method::Post) => self.post_sse(&request, body, out),
-            (
-                Resource::Mcp | Resource::Sse | Resource::Messages | Resource::Server,
-                Method::Options,
-            ) => self.options(&request, out),
             (Resource::Sse, _) => self.wrong_method(
                 &request,
                 "GET, OPTIONS",
@@ -60,24 +78,72 @@ impl Service {
                 let reason = "the MCP endpoint takes POST, GET and DELETE";
                 self.wrong_method(&request, ALLOW, reason, out)
             }
-            (Resource::Root, Method::Get | Method::Head) => {
-                let began = out.len();
-                let with_body = head.method == Method::Get;
-                endpoint::write_root(out, request.keep_alive, with_body);
-                self.answered_plainly(&request, 200, "root", out.len() - began)
-            }
-            (Resource::Root | Resource::Server, _) => {
-                self.wrong_method(&request, "GET, HEAD", "only GET is answered here", out)
-            }
-            (Resource::Unknown, _) => {
-                let reason = "there is nothing at this path; the MCP endpoint is /mcp";
-                self.plain(&request, 404, reason, out)
+            (Resource::Root | Resource::Server | Resource::Metadata | Resource::Unknown, _) => {
+                self.serve_open(&request, resource, out)
             }
         }
     }
 
+    /// What is answered whoever asks.
+    fn serve_open(
+        &mut self,
+        request: &Request<'_, '_>,
+        resource: Resource,
+        out: &mut Vec<u8>,
+    ) -> Served {
+        let head = request.head;
+        let with_body = head.method == Method::Get;
+        match (resource, head.method) {
+            (
+                Resource::Mcp | Resource::Sse | Resource::Messages | Resource::Server,
+                Method::Options,
+            ) => self.options(request, out),
+            (Resource::Metadata, Method::Get | Method::Head) => {
+                self.write_metadata(request, with_body, out)
+            }
+            (Resource::Root, Method::Get | Method::Head) => {
+                let began = out.len();
+                endpoint::write_root(out, request.keep_alive, with_body);
+                self.answered_plainly(request, 200, "root", out.len() - began)
+            }
+            (Resource::Root | Resource::Server | Resource::Metadata, _) => {
+                self.wrong_method(request, "GET, HEAD", "only GET is answered here", out)
+            }
+            _ => {
+                let reason = "there is nothing at this path; the MCP endpoint is /mcp";
+                self.plain(request, 404, reason, out)
+            }
+        }
+    }
+
+    /// What OAuth clients read to find out where to get a token.
+    ///
+    /// Source: RFC 9728 section 3.
+    fn write_metadata(
+        &mut self,
+        request: &Request<'_, '_>,
+        with_body: bool,
+        out: &mut Vec<u8>,
+    ) -> Served {
+        let path = endpoint::path_of(request.head.target);
+        let resource = self.shared.authenticator.resource();
+        let Some(resource) = resource.filter(|resource| resource.is_described_at(path)) else {
+            let reason = "this server has no metadata of a protected resource at this path";
+            return self.plain(request, 404, reason, out);
+        };
+        let began = out.len();
+        endpoint::write_json(
+            out,
+            resource.document(),
+            request.keep_alive,
+            with_body,
+            request.head.origin,
+        );
+        self.answered_plainly(request, 200, "metadata", out.len() - began)
+    }
+
     /// What the head alone decides, before the body is waited for.
-    pub(in super::super) fn early(&mut self, head: &Head<'_>) -> Early {
+    pub(in super::super) fn early(&mut self, head: &Head<'_>, arrival: Arrival<'_>) -> Early {
         let facts = match self.resource(head) {
             Resource::Mcp | Resource::Sse => facts(head),
             Resource::Messages => HttpFacts {
@@ -87,6 +153,7 @@ impl Service {
             _ => return Early::Refuse,
         };
         let admitted = self.check_host(head).is_ok()
+            && self.identify(head, arrival).is_ok()
             && (head.method != Method::Post
                 || (!is_encoded(head) && route::admit_post(&facts).is_ok()));
         if admitted {
@@ -100,7 +167,7 @@ impl Service {
     pub(in super::super) fn refuse_early(
         &mut self,
         head: &Head<'_>,
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         out: &mut Vec<u8>,
     ) {
         let closing = Head {

@@ -9,12 +9,15 @@ use crate::metrics::{Counter, Phase};
 
 use super::super::Shared;
 use super::super::dispatch::{Alone, Asker, Away, Conversation, Made, Origin, shown};
+use super::super::known::Caller;
 use super::super::listen::too_many;
 use super::{Place, Service};
 
 /// What a request comes with, beside itself.
 #[derive(Clone)]
-pub(super) struct Circumstances {
+pub(super) struct Circumstances<'c> {
+    /// Who asks.
+    pub(super) caller: &'c Caller,
     /// Where an answer goes that comes later.
     pub(super) place: Place,
     /// Whether the client can hear anything before the answer; if not, why.
@@ -54,20 +57,24 @@ impl Service {
     pub(super) fn dispatch<'b>(
         &mut self,
         invocation: &Invocation<'b>,
-        circumstances: Circumstances,
+        circumstances: Circumstances<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Made<'b>, Reason<'b>> {
-        let principal = self.principal();
+        let caller = circumstances.caller;
+        let principal = caller.principal();
         let asker = Asker {
+            caller,
             principal,
             hears: circumstances.hears,
             unix_ms: self.unix_offset_ms + self.now_ms,
         };
         let origin = Origin {
             place: circumstances.place,
+            principal,
             started: circumstances.started,
             request_bytes: circumstances.request_bytes,
         };
+        let start = out.len();
         let metrics = &mut self.metrics;
         let made = match invocation.session {
             None => self
@@ -86,11 +93,22 @@ impl Service {
         match &made {
             Ok(Made::Body {
                 call: Some(report), ..
-            }) => self.count_call(invocation.method(), report),
+            }) => {
+                self.count_call(invocation.method(), report);
+                self.neutralise_from(invocation.method(), start, out);
+            }
             Err(Reason::UnknownTool { .. }) => self.metrics.add(Counter::CallUnknownTool, 1),
             _ => {}
         }
         made
+    }
+
+    /// Makes an answer harmless that stands in `out` from `start` on.
+    fn neutralise_from(&self, method: Method, start: usize, out: &mut Vec<u8>) {
+        if let Cow::Owned(harmless) = self.shared.neutral(method, &out[start..]) {
+            out.truncate(start);
+            out.extend_from_slice(&harmless);
+        }
     }
 
     /// A subscription that its component refused after a while is none.
@@ -99,7 +117,7 @@ impl Service {
             let mut session = InSession {
                 shared: &self.shared,
                 id,
-                principal: self.principal(),
+                principal: away.principal,
             };
             session.unfollow(&away.target);
         }

@@ -3,10 +3,12 @@
 //! The steady path of a tool call is here, and it allocates nothing: the message is scanned in place, the tool is looked up by a borrowed
 //! name, and the answer is written once into the buffer that will be sent.
 
+mod authorize;
 mod batch;
 mod channels;
 mod frame;
 mod http;
+mod identify;
 mod made;
 mod post;
 mod refuse;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 
 use crate::component::Finished;
 use crate::limits::BUFFER_CLASS_BYTES;
-use crate::mcp::{Principal, SessionId};
+use crate::mcp::SessionId;
 use crate::mem::{BufferPool, ByteBudget};
 use crate::metrics::{Counter, Gauge, Phase, ShardMetrics};
 use crate::ring::SocketKey;
@@ -32,6 +34,8 @@ use super::access::Answer;
 use super::channel::{Channel, Word};
 use super::dispatch::{Away, Dispatcher, Ending, write_ending};
 use super::exchange::Exchange;
+use super::known::Known;
+use super::memo::Memo;
 use super::stream::Stream;
 use super::{Message, Shared};
 
@@ -86,6 +90,16 @@ pub struct Service {
     pub(super) carriers: HashMap<u64, SocketKey>,
     /// Words to carriers of this shard that are still to be heard.
     pub(super) words: Vec<(u64, Word)>,
+    /// Where nobody is asked.
+    anonymous: Rc<Known>,
+    /// Whoever was not asked yet.
+    nobody: Rc<Known>,
+    /// Whether that is so for everybody; looked at once a turn.
+    asks_nobody: bool,
+    /// Whether everybody may do everything, and as often as he likes.
+    is_open: bool,
+    auth_generation: u64,
+    memo: Memo,
     /// Whether any tool wants arguments repeated in headers.
     has_param_headers: bool,
     clock: quanta::Clock,
@@ -117,6 +131,12 @@ impl Service {
             draining: false,
             carriers: HashMap::new(),
             words: Vec::new(),
+            anonymous: Known::anonymous(),
+            nobody: Known::nobody(),
+            asks_nobody: shared.authenticator.asks_nobody(),
+            is_open: shared.rules.is_open() && shared.limiter.is_open(),
+            auth_generation: shared.authenticator.generation(),
+            memo: Memo::new(),
             has_param_headers: false,
             clock: quanta::Clock::new(),
             log: options.access_log,
@@ -131,6 +151,11 @@ impl Service {
 
     pub(super) fn begin_turn(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        let generation = self.shared.authenticator.generation();
+        if generation != self.auth_generation {
+            self.auth_generation = generation;
+            self.asks_nobody = self.shared.authenticator.asks_nobody();
+        }
         self.metrics.add(Counter::LoopTurns, 1);
     }
 
@@ -199,11 +224,6 @@ impl Service {
             data_bytes_max: self.shared.limits.body_bytes_max,
             overhead_bytes_max: self.shared.limits.chunk_overhead_bytes_max,
         }
-    }
-
-    /// Everybody, until somebody authenticates.
-    pub(super) fn principal(&self) -> Principal {
-        Principal::ANONYMOUS
     }
 
     /// Writes the answer to a call that has ended elsewhere; the HTTP status that goes with it.

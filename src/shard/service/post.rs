@@ -3,15 +3,15 @@
 use crate::mcp::headers::{Accept, check_params};
 use crate::mcp::route::{self, ClientResponse};
 use crate::mcp::{
-    Era, InlineId, Invocation, NewSession, Notice, Operation, Reason, Refusal, Revision, Route,
-    SessionId, scan,
+    Era, InlineId, Invocation, NewSession, Notice, Operation, Principal, Reason, Refusal, Revision,
+    Route, SessionId, scan,
 };
 use crate::metrics::{Counter, Phase};
 use crate::wire::http1::response::Body;
 
 use super::super::access::Answer;
 use super::super::dispatch::{Made, answer_question};
-use super::super::exchange::{Exchange, Form};
+use super::super::exchange::Exchange;
 use super::frame::Frame;
 use super::request::{Request, is_encoded};
 use super::{Circumstances, Place, Served, Service, target_of};
@@ -50,7 +50,7 @@ impl Service {
             accept,
             &message,
             &self.shared.sessions,
-            self.principal(),
+            request.principal(),
             request.arrival.now_ms,
         );
         self.metrics.record(Phase::Session, self.since(scanned));
@@ -62,7 +62,7 @@ impl Service {
                 self.accepted(request, "notification", out)
             }
             Ok(Route::Response(response)) => {
-                self.response(&response);
+                self.response(request.principal(), &response);
                 self.accepted(request, "response", out)
             }
         }
@@ -100,9 +100,9 @@ impl Service {
     }
 
     /// Brings an answer to the call that asked. One that comes too late, or that nobody asked for, is passed over.
-    pub(super) fn response(&mut self, response: &ClientResponse<'_>) {
+    pub(super) fn response(&mut self, principal: Principal, response: &ClientResponse<'_>) {
         self.metrics.add(Counter::OperationResponse, 1);
-        let taken = answer_question(&self.shared, self.principal(), response);
+        let taken = answer_question(&self.shared, principal, response);
         let counter = match taken {
             true => Counter::QuestionsAnswered,
             false => Counter::AnswersUnasked,
@@ -119,6 +119,14 @@ impl Service {
         out: &mut Vec<u8>,
     ) -> Served {
         self.count_operation(invocation);
+        if let Err(denied) = self.authorize(request.caller, invocation) {
+            let refusal = Refusal::new(denied.reason, Some(invocation.id));
+            let field = denied
+                .field
+                .as_ref()
+                .map(|(name, value)| (*name, value.as_str()));
+            return self.write_refusal(request, &refusal, field, out);
+        }
         if let Operation::Initialize { negotiated, .. } = invocation.operation {
             return self.initialize(request, invocation, negotiated, accept, out);
         }
@@ -140,7 +148,7 @@ impl Service {
         accept: Accept,
         out: &mut Vec<u8>,
     ) -> Served {
-        let session = match self.open_session(invocation, negotiated, request.arrival.now_ms) {
+        let session = match self.open_session(request, invocation, negotiated) {
             Ok(session) => session,
             Err(reason) => {
                 let refusal = Refusal::new(reason, Some(invocation.id));
@@ -159,17 +167,17 @@ impl Service {
 
     fn open_session(
         &mut self,
+        request: &Request<'_, '_>,
         invocation: &Invocation<'_>,
         negotiated: Revision,
-        now_ms: u64,
     ) -> Result<SessionId, Reason<'static>> {
         let new = NewSession {
             random: Self::session_random().ok_or(Reason::Internal)?,
-            principal: self.principal(),
+            principal: request.principal(),
             revision: negotiated,
             capabilities: invocation.capabilities,
             client_info: invocation.client_info(),
-            now_ms,
+            now_ms: request.arrival.now_ms,
         };
         let full = Reason::Overloaded {
             limit: "limits.session_count_max",
@@ -217,6 +225,7 @@ impl Service {
         let began = out.len();
         let opened = frame.open(out);
         let circumstances = Circumstances {
+            caller: request.caller,
             place: Place::Exchange(request.arrival.socket),
             hears: hears(accept),
             started: request.arrival.started,
@@ -243,9 +252,7 @@ impl Service {
             }
             Ok(Made::Later(ticket)) => {
                 out.truncate(began);
-                let form = Form::new(request, invocation.respond);
-                let since_ms = request.arrival.now_ms;
-                let exchange = Exchange::new(ticket, invocation, form, since_ms);
+                let exchange = Exchange::new(ticket, invocation, request);
                 Served::Pending(Box::new(exchange))
             }
             Ok(Made::Listen(filter)) => {

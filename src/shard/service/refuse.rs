@@ -18,15 +18,36 @@ impl Service {
         refusal: &Refusal<'_>,
         out: &mut Vec<u8>,
     ) -> Served {
-        let began = out.len();
-        let status = refusal.http_status;
-        let extra = match status {
+        let extra = match refusal.http_status {
             405 => Some(("Allow", "POST")),
             503 => Some(("Retry-After", "1")),
             _ => None,
         };
+        self.write_refusal(request, refusal, extra, out)
+    }
+
+    /// The same where only the reason is known, with one more field in its head.
+    pub(super) fn refuse_with(
+        &mut self,
+        request: &Request<'_, '_>,
+        reason: Reason<'_>,
+        field: (&str, &str),
+        out: &mut Vec<u8>,
+    ) -> Served {
+        self.write_refusal(request, &Refusal::new(reason, None), Some(field), out)
+    }
+
+    pub(super) fn write_refusal(
+        &mut self,
+        request: &Request<'_, '_>,
+        refusal: &Refusal<'_>,
+        extra: Option<(&str, &str)>,
+        out: &mut Vec<u8>,
+    ) -> Served {
+        let began = out.len();
+        let status = refusal.http_status;
         // An origin that was not allowed is not told that it was.
-        let origin = if status == 403 {
+        let origin = if matches!(refusal.reason, Reason::Host { .. } | Reason::Origin { .. }) {
             None
         } else {
             request.head.origin
@@ -103,6 +124,9 @@ fn refusal_counter(reason: &Reason<'_>) -> Counter {
         Reason::UnknownSession | Reason::NoSession | Reason::StreamTaken => Counter::RefusedSession,
         Reason::Overloaded { .. } => Counter::RefusedOverload,
         Reason::TooLong { .. } => Counter::RefusedSize,
+        Reason::Unauthenticated { .. } => Counter::RefusedUnknown,
+        Reason::Forbidden { .. } | Reason::NeedsScopes { .. } => Counter::RefusedRule,
+        Reason::RateLimited { .. } => Counter::RefusedRate,
         Reason::Internal => Counter::RefusedOther,
         _ => Counter::RefusedProtocol,
     }

@@ -1,18 +1,25 @@
 //! One HTTP request on its way through the service, and what the counters and the log are told of its answer.
 
+use std::net::IpAddr;
+
 use crate::mcp::route::HttpFacts;
-use crate::mcp::{Invocation, headers};
+use crate::mcp::{Invocation, Principal, headers};
 use crate::metrics::{Counter, Phase};
 use crate::ring::SocketKey;
 use crate::wire::http1::Head;
 
 use super::super::access::{Answer, Entry};
+use super::super::known::Caller;
 use super::{Served, Service, target_of};
 
 /// Who asks, and since when.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Arrival {
+pub(in super::super) struct Arrival<'a> {
     pub(in super::super) socket: SocketKey,
+    /// The certificate, in DER, that its client has shown and TLS has verified.
+    pub(in super::super) client_certificate: Option<&'a [u8]>,
+    /// Where it comes from, if the connection still is one.
+    pub(in super::super) address: Option<IpAddr>,
     /// When its first bytes were looked at, on the service's clock.
     pub(in super::super) started: u64,
     /// What reading its head took.
@@ -20,11 +27,31 @@ pub(in super::super) struct Arrival {
     pub(in super::super) now_ms: u64,
 }
 
+impl<'a> Arrival<'a> {
+    /// Without a certificate, and with a head whose reading took no time.
+    pub(in super::super) fn plain(
+        socket: SocketKey,
+        address: Option<IpAddr>,
+        started: u64,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            socket,
+            address,
+            client_certificate: None,
+            started,
+            head_ns: 0,
+            now_ms,
+        }
+    }
+}
+
 /// A whole request: its head as it was read, and what is known beside it.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Request<'a, 'h> {
     pub(in super::super) head: &'a Head<'h>,
-    pub(super) arrival: Arrival,
+    pub(in super::super) arrival: Arrival<'a>,
+    pub(super) caller: &'a Caller,
     pub(super) body_bytes: usize,
     /// Whether another request may follow the answer on this connection.
     pub(in super::super) keep_alive: bool,
@@ -34,6 +61,10 @@ impl<'h> Request<'_, 'h> {
     /// The header fields that MCP reads.
     pub(super) fn facts(&self) -> HttpFacts<'h> {
         facts(self.head)
+    }
+
+    pub(in super::super) fn principal(&self) -> Principal {
+        self.caller.principal()
     }
 }
 

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use crate::mcp::route::{self, Batch, HttpFacts, is_batch, sse_message, sse_session};
 use crate::mcp::sessions::SessionFacts;
 use crate::mcp::{
-    EventId, Invocation, Message, Reason, Refusal, Route, SessionId, Shape, StreamClaim, StreamId,
-    scan,
+    EventId, Invocation, Message, Principal, Reason, Refusal, Route, SessionId, Shape, StreamClaim,
+    StreamId, scan,
 };
 use crate::metrics::Counter;
 use crate::wire::sse;
@@ -35,7 +35,7 @@ impl Service {
         if !self.shared.streams.enter() {
             return self.refuse_for(request, self.streams_full(), out);
         }
-        match self.open_sse(request.arrival.now_ms) {
+        match self.open_sse(request.principal(), request.arrival.now_ms) {
             Ok(carried) => self.begin_sse(request, carried, out),
             Err(reason) => {
                 self.shared.streams.leave();
@@ -44,10 +44,10 @@ impl Service {
         }
     }
 
-    fn open_sse(&mut self, now_ms: u64) -> Result<Carried, Reason<'static>> {
+    fn open_sse(&mut self, principal: Principal, now_ms: u64) -> Result<Carried, Reason<'static>> {
         let random = Self::session_random().ok_or(Reason::Internal)?;
         let owner = self.next_owner();
-        let (sessions, principal) = (&self.shared.sessions, self.principal());
+        let sessions = &self.shared.sessions;
         let full = Reason::Overloaded {
             limit: "limits.session_count_max",
             value: self.shared.limits.session_count_max,
@@ -101,7 +101,7 @@ impl Service {
             ..request.facts()
         };
         let named = query_value(request.head.target, b"sessionId");
-        let (sessions, principal) = (&self.shared.sessions, self.principal());
+        let (sessions, principal) = (&self.shared.sessions, request.principal());
         let found = route::admit_post(&facts)
             .and_then(|_| sse_session(named, sessions, principal, request.arrival.now_ms));
         let (session, facts) = match found {
@@ -140,7 +140,7 @@ impl Service {
         message: Result<Message<'_>, Refusal<'_>>,
         channel: &Rc<Channel>,
     ) {
-        let (sessions, principal) = (&self.shared.sessions, self.principal());
+        let (sessions, principal) = (&self.shared.sessions, request.principal());
         let routed = message.and_then(|message| {
             match (
                 sse_message(session, facts, &message, sessions, principal),
@@ -153,7 +153,7 @@ impl Service {
         match routed {
             Ok(None) => {}
             Ok(Some(Route::Notice(notice))) => self.notice(&notice),
-            Ok(Some(Route::Response(response))) => self.response(&response),
+            Ok(Some(Route::Response(response))) => self.response(request.principal(), &response),
             Ok(Some(Route::Invoke(invocation))) => self.answer_sse(request, &invocation, channel),
             Err(refusal) => self.refuse_sse(&refusal, channel),
         }
@@ -167,12 +167,16 @@ impl Service {
     ) {
         self.count_operation(invocation);
         let circumstances = Circumstances {
+            caller: request.caller,
             place: Place::Channel(Rc::clone(channel)),
             hears: Ok(()),
             started: request.arrival.started,
             request_bytes: request.body_bytes,
         };
         let refuse = |reason| Refusal::new(reason, Some(invocation.id));
+        if let Err(denied) = self.authorize(request.caller, invocation) {
+            return self.refuse_sse(&refuse(denied.reason), channel);
+        }
         let mut body = Vec::new();
         match self.dispatch(invocation, circumstances, &mut body) {
             Ok(Made::Body { status, call, said }) => {

@@ -2,7 +2,7 @@
 
 use crate::mcp::reply;
 use crate::mcp::route::{self, ListenFilter, OpenStream};
-use crate::mcp::{EventId, RawId, Reason, Refusal, SessionId, StreamClaim, StreamId};
+use crate::mcp::{EventId, Principal, RawId, Reason, Refusal, SessionId, StreamClaim, StreamId};
 use crate::metrics::Counter;
 use crate::wire::http1::response::Body;
 
@@ -22,7 +22,7 @@ impl Service {
         let opened = route::get(
             &request.facts(),
             &self.shared.sessions,
-            self.principal(),
+            request.principal(),
             request.arrival.now_ms,
         );
         let open = match opened {
@@ -34,8 +34,8 @@ impl Service {
         }
         let owner = self.next_owner();
         let attached = match open.last_event_id.filter(|value| !value.is_empty()) {
-            None => self.attach_own(&open, owner),
-            Some(value) => self.attach_again(&open, value, owner),
+            None => self.attach_own(&open, request.principal(), owner),
+            Some(value) => self.attach_again(&open, request.principal(), value, owner),
         };
         match attached {
             Ok(carried) => self.begin_get(request, &open, carried, out),
@@ -47,8 +47,13 @@ impl Service {
     }
 
     /// The session's own stream, which has one carrier; the first one keeps it.
-    fn attach_own<'b>(&self, open: &OpenStream<'b>, owner: u64) -> Result<Carried, Reason<'b>> {
-        let (sessions, principal) = (&self.shared.sessions, self.principal());
+    fn attach_own<'b>(
+        &self,
+        open: &OpenStream<'b>,
+        principal: Principal,
+        owner: u64,
+    ) -> Result<Carried, Reason<'b>> {
+        let sessions = &self.shared.sessions;
         let events = sessions.events(open.session, principal);
         let events = events.ok_or(Reason::UnknownSession)?;
         match sessions.claim_stream(open.session, principal, owner) {
@@ -77,12 +82,13 @@ impl Service {
     fn attach_again<'b>(
         &mut self,
         open: &OpenStream<'b>,
+        principal: Principal,
         value: &'b [u8],
         owner: u64,
     ) -> Result<Carried, Reason<'b>> {
         let from = EventId::parse(value).ok_or(Reason::EventId { value })?;
         let gone = Reason::EventsGone { value };
-        let (session, principal) = (open.session, self.principal());
+        let session = open.session;
         let events = self.shared.sessions.events_if_any(session, principal);
         let events = events.ok_or(gone)?;
         // Not taken from anybody on the word of a number that was never given.
@@ -130,7 +136,7 @@ impl Service {
         filter: &ListenFilter<'_>,
         out: &mut Vec<u8>,
     ) -> Served {
-        let (listen, followed) = match self.heard(&id, filter) {
+        let (listen, followed) = match self.heard(&id, request.principal(), filter) {
             Ok(heard) => heard,
             Err(reason) => return self.refuse(request, &Refusal::new(reason, Some(id)), out),
         };
@@ -153,9 +159,9 @@ impl Service {
     pub(super) fn heard(
         &mut self,
         id: &RawId<'_>,
+        principal: Principal,
         filter: &ListenFilter<'_>,
     ) -> Result<(Listen, Followed), Reason<'static>> {
-        let principal = self.principal();
         let catalog = &self.dispatcher.snapshot.load().catalog;
         Listen::new(&self.shared, catalog, principal, id, filter)
     }
@@ -177,10 +183,18 @@ impl Service {
         self.note(request.arrival.started, request.body_bytes, &answer);
         Served::Stream(Box::new(Stream {
             source,
-            principal: self.principal(),
+            principal: request.principal(),
             written_ms: request.arrival.now_ms,
+            until_ms: self.expiry_ms(request),
             has_place: true,
         }))
+    }
+
+    /// When the caller's proof expires, on the shard's clock.
+    fn expiry_ms(&self, request: &Request<'_, '_>) -> Option<u64> {
+        let expires_unix_s = request.caller.known.identity.expires_unix_s?;
+        let unix_ms = expires_unix_s.saturating_mul(1_000);
+        Some(unix_ms.saturating_sub(self.unix_offset_ms))
     }
 
     /// Ends a session, on this shard and on all others.
@@ -188,7 +202,7 @@ impl Service {
         let deleted = route::delete(
             &request.facts(),
             &self.shared.sessions,
-            self.principal(),
+            request.principal(),
             request.arrival.now_ms,
         );
         match deleted {

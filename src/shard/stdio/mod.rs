@@ -30,6 +30,7 @@ use super::dispatch::{
     Asker, Conversation, Dispatcher, Ending, Made, Origin, answer_question, refuse_questions,
     write_ending, write_wait, write_word,
 };
+use super::known::Caller;
 use super::listen::Listen;
 use batch::Line;
 use client::Client;
@@ -46,6 +47,8 @@ pub struct StdioServer<W> {
     waker: Waker,
     process: Process,
     client: Client,
+    /// Whoever started this process.
+    caller: Caller,
     metrics: ShardMetrics,
     catalog_generation: u64,
     changes_generation: u64,
@@ -74,6 +77,7 @@ impl<W: Write> StdioServer<W> {
             waker,
             process: Process::default(),
             client: Client::new(Arc::clone(&shared)),
+            caller: Caller::anonymous(),
             metrics: ShardMetrics::new(),
             catalog_generation: shared.snapshot.load().catalog.generation(),
             changes_generation: 0,
@@ -154,7 +158,8 @@ impl<W: Write> StdioServer<W> {
             let seal = self.dispatcher.seal(away.binding.as_deref(), unix_ms());
             let mut body = Vec::with_capacity(finished.members.len() + 256);
             write_ending(&mut body, &away.id, away.revision, &ending, seal);
-            away.place.answer(Some(&body), &mut self.out);
+            let harmless = self.shared.neutral(away.method, &body);
+            away.place.answer(Some(&harmless), &mut self.out);
         }
         self.look_at_upstreams();
         self.look_at_tasks();
@@ -177,7 +182,8 @@ impl<W: Write> StdioServer<W> {
             if away.followed && done.outcome != "ok" {
                 self.client.unfollow(&away.target);
             }
-            away.place.answer(Some(&done.body), &mut self.out);
+            let harmless = self.shared.neutral(away.method, &done.body);
+            away.place.answer(Some(&harmless), &mut self.out);
         }
     }
 
@@ -317,12 +323,14 @@ impl<W: Write> StdioServer<W> {
             self.client.begin(invocation.client_info());
         }
         let asker = Asker {
+            caller: &self.caller,
             principal: Principal::ANONYMOUS,
             hears: Ok(()),
             unix_ms: unix_ms(),
         };
         let origin = Origin {
             place: line.clone(),
+            principal: Principal::ANONYMOUS,
             started: 0,
             request_bytes: 0,
         };
@@ -334,7 +342,8 @@ impl<W: Write> StdioServer<W> {
         match made {
             Ok(Made::Body { said, .. }) => {
                 self.say(said);
-                line.answer(Some(&body), &mut self.out);
+                let harmless = self.shared.neutral(invocation.method(), &body);
+                line.answer(Some(&harmless), &mut self.out);
             }
             Ok(Made::Later(_)) => {}
             Ok(Made::Listen(filter)) => self.listen(invocation, &filter, line),

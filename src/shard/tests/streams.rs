@@ -63,7 +63,7 @@ pub(super) fn raw_post(headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn modern_call(tool: &str, id: u64, text: &str) -> Vec<u8> {
+pub(super) fn modern_call(tool: &str, id: u64, text: &str) -> Vec<u8> {
     let params = json!({"name": tool, "arguments": {"text": text}, "_meta": {
         "progressToken": id,
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -56,10 +56,7 @@ impl AnswerHead {
             retry_after_s: head
                 .retry_after
                 .and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()),
-            challenge: head
-                .www_authenticate
-                .filter(|value| value.len() <= CHALLENGE_BYTES_MAX)
-                .map(Box::from),
+            challenge: challenge(head).map(Box::from),
             keep_alive_timeout_s: head.keep_alive_timeout_s,
         }
     }
@@ -68,6 +65,21 @@ impl AnswerHead {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
+}
+
+/// The challenge that we can answer, or the first where there is none such.
+fn challenge<'b>(head: &ResponseHead<'b>) -> Option<&'b [u8]> {
+    let is_bearer = |value: &&[u8]| {
+        let scheme = value.get(..6).unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"bearer")
+    };
+    head.www_authenticate
+        .and_then(|first| {
+            head.values("WWW-Authenticate")
+                .find(is_bearer)
+                .or(Some(first))
+        })
+        .filter(|value| value.len() <= CHALLENGE_BYTES_MAX)
 }
 
 /// Source: 2025-11-25 basic/transports: a session id is visible ASCII.

@@ -41,6 +41,8 @@ pub struct Facts<'a> {
     pub parameters: &'a [(&'a str, &'a str)],
     /// Where to go on in a stream.
     pub last_event_id: Option<&'a [u8]>,
+    /// The credential in force, where it is not among the fields that are the same for all.
+    pub authorization: Option<&'a [u8]>,
 }
 
 impl Endpoint {
@@ -125,6 +127,7 @@ impl Endpoint {
             ("Mcp-Method", method.map(str::as_bytes)),
             ("Mcp-Name", name),
             ("Last-Event-ID", facts.last_event_id),
+            ("Authorization", facts.authorization),
         ];
         let parameters =
             facts

@@ -24,6 +24,6 @@ mod tree;
 pub use backoff::{Action, Lifetime, LifetimeRules};
 pub use keeper::{keep, launch, not_launched};
 pub use log::{ErrorLog, LogLine};
-pub use spawn::{Spawned, spawn};
+pub use spawn::{Spawned, Spawner, spawn};
 pub use spec::{ChildSpec, KeepOptions, ResourceLimits, environment};
 pub use supervise::{ChildEvent, Order, supervise};

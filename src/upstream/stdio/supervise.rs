@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::backoff::{Action, Lifetime, LifetimeRules};
 use super::keeper::{KILL_NOW, describe};
 use super::log::{ErrorLog, LogLine};
-use super::spawn::{Spawned, spawn};
+use super::spawn::{Spawned, Spawner};
 use super::spec::ChildSpec;
 use crate::ring::OneEvent;
 
@@ -56,7 +55,7 @@ pub enum Order {
 pub async fn supervise(
     spec: ChildSpec,
     rules: LifetimeRules,
-    program: &Path,
+    spawner: &Spawner,
     mut orders: mpsc::Receiver<Order>,
     mut random: impl FnMut() -> u64,
     mut tell: impl FnMut(ChildEvent),
@@ -68,7 +67,7 @@ pub async fn supervise(
     while !life.is_over() {
         let action = life.tick(now_ms());
         match action {
-            Some(Action::Start) => match Running::start(&spec, program) {
+            Some(Action::Start) => match Running::start(&spec, spawner) {
                 Ok((started, stream)) => {
                     running = Some(started);
                     life.started(now_ms());
@@ -142,12 +141,12 @@ struct Running {
 }
 
 impl Running {
-    fn start(spec: &ChildSpec, program: &Path) -> io::Result<(Self, OwnedFd)> {
+    fn start(spec: &ChildSpec, spawner: &Spawner) -> io::Result<(Self, OwnedFd)> {
         let Spawned {
             keeper,
             stream,
             errors,
-        } = spawn(spec, program)?;
+        } = spawner.spawn(spec)?;
         let pid = i32::try_from(keeper.id())
             .ok()
             .and_then(Pid::from_raw)

@@ -118,6 +118,8 @@ impl Request {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
+        // The latest, also where this has waited: no lock, no copy.
+        let credential = self.remote.credential.load();
         let facts = Facts {
             revision: self.head.revision,
             session: self.head.session.as_deref(),
@@ -128,6 +130,7 @@ impl Request {
                 .map(|(method, name)| (method.as_ref(), name.as_deref())),
             parameters: &parameters,
             last_event_id: self.head.last_event_id.as_deref(),
+            authorization: credential.as_ref().map(|issued| issued.authorization()),
         };
         match self.verb {
             Verb::Post => endpoint.write_post(&mut head, &facts, self.body.len()),

@@ -318,7 +318,7 @@ impl Brain {
         };
         names
             .filter(is_there)
-            .map(|name| tools::definition(&name))
+            .map(|name| tools::definition(&name, &self.script.words))
             .collect()
     }
 

@@ -36,6 +36,8 @@ pub struct Script {
     pub speaks: Speaks,
     /// The tools that it lists.
     pub tools: Vec<String>,
+    /// What the descriptions of its tools end with.
+    pub words: String,
     /// Whether it lists a resource, a template and a prompt.
     pub has_all_kinds: bool,
     /// Items on a page of a list.
@@ -55,6 +57,7 @@ impl Script {
             name: name.to_owned(),
             speaks,
             tools: tools::NAMES.iter().map(|name| (*name).to_owned()).collect(),
+            words: String::new(),
             has_all_kinds: false,
             page: 1_000,
             events: false,
@@ -78,6 +81,12 @@ impl Script {
     /// Only these tools.
     pub fn with_tools(mut self, tools: &[&str]) -> Self {
         self.tools = tools.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// The descriptions of its tools end with these words.
+    pub fn with_words(mut self, words: &str) -> Self {
+        self.words = words.to_owned();
         self
     }
 

@@ -28,8 +28,8 @@ pub const NAMES: [&str; 14] = [
 /// The longest that a hanging call hangs.
 const HANG_MAX: Duration = Duration::from_secs(120);
 
-pub fn definition(name: &str) -> Value {
-    let mut tool = json!({"name": name, "description": format!("does {name}"), "inputSchema": {"type": "object"}});
+pub fn definition(name: &str, words: &str) -> Value {
+    let mut tool = json!({"name": name, "description": format!("does {name}{words}"), "inputSchema": {"type": "object"}});
     if name == "who" {
         tool["annotations"] = json!({"readOnlyHint": true, "idempotentHint": true});
     }

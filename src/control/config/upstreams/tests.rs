@@ -3,6 +3,7 @@
 use super::super::Config;
 use super::*;
 use crate::policy::{BudgetRules, HealthRules};
+use crate::secret::SecretRef;
 use crate::upstream::http::PoolRules;
 use crate::upstream::settings::Probe;
 use std::path::Path;
@@ -81,7 +82,7 @@ fn every_key_is_read() {
         headers[0],
         (
             "Authorization".to_owned(),
-            HeaderValue::Environment("DOCS_TOKEN".to_owned())
+            HeaderValue::Secret(SecretRef::Environment("DOCS_TOKEN".to_owned()))
         )
     );
     assert_eq!(tls.ca.as_deref(), Some(Path::new("/etc/margay/ca.pem")));
@@ -418,4 +419,89 @@ fn what_the_readme_shows_is_a_configuration() {
             Duration::from_secs(30)
         );
     }
+}
+
+#[test]
+fn credentials_are_read_from_where_they_are_kept() {
+    let auth = |auth: &str| {
+        let text = format!("upstreams:\n  a: {{url: 'https://h/mcp', auth: {{{auth}}}}}\n");
+        parse(&text, &[]).map(|found| format!("{:?}", found[0].auth.as_ref().unwrap()))
+    };
+    let client = "client_id: me, client_secret: {file: s.txt}";
+    for (text, part) in [
+        ("header: {name: X-Key, value: {secret: docs}}".to_owned(), "Stored(\"docs\")"),
+        (format!("client_credentials: {{{client}}}"), "/etc/margay/s.txt"),
+        (
+            format!("client_credentials: {{{client}, auth_method: post, scopes: [a, b], issuer: 'https://as'}}"),
+            "Post",
+        ),
+        (
+            "client_credentials: {client_id: me, private_key_jwt: {key: {credential: k}, algorithm: ES256, kid: k1}}".to_owned(),
+            "Es256",
+        ),
+        ("authorization_code: {redirect_uri: 'http://127.0.0.1:81/cb'}".to_owned(), "127.0.0.1"),
+        (
+            "token_exchange: {token_endpoint: 'https://as/t', audience: docs, subject_token: {file: /run/t}}".to_owned(),
+            "access_token",
+        ),
+    ] {
+        let found = auth(&text).unwrap();
+        assert!(found.contains(part), "{part} is missing in {found}");
+    }
+    for (text, part) in [
+        ("".to_owned(), "needs one of header"),
+        (
+            format!("client_credentials: {{{client}}}, authorization_code: {{}}"),
+            "needs one of header",
+        ),
+        (
+            "client_credentials: {client_id: me}".to_owned(),
+            "anybody could be us",
+        ),
+        (
+            format!(
+                "client_credentials: {{{client}, private_key_jwt: {{key: {{env: K}}, algorithm: RS256}}}}"
+            ),
+            "has both",
+        ),
+        (
+            "client_credentials: {client_id: me, client_secret: {env: A, file: b}}".to_owned(),
+            "needs one of env, file, credential and secret",
+        ),
+        (
+            format!("client_credentials: {{{client}, token_endpoint: 'http://as/t'}}"),
+            "is not https",
+        ),
+        (
+            format!("client_credentials: {{{client}, scopes: ['a b']}}"),
+            "is no scope",
+        ),
+        (
+            "authorization_code: {redirect_uri: 'http://me/cb'}".to_owned(),
+            "neither https nor on this machine",
+        ),
+        (
+            "authorization_code: {client_secret: {env: S}}".to_owned(),
+            "give client_id",
+        ),
+        (
+            "authorization_code: {client_metadata_url: 'https://me'}".to_owned(),
+            "with a path",
+        ),
+        (
+            "header: {name: Host, value: {env: K}}".to_owned(),
+            "headers",
+        ),
+    ] {
+        let said = auth(&text).unwrap_err();
+        assert!(said.contains(part), "{part} is missing in {said}");
+    }
+    let twice = "upstreams:\n  a: {url: 'https://h/', headers: {authorization: x}, auth: {authorization_code: {}}}\n";
+    assert!(parse(twice, &[]).unwrap_err().contains("beside an auth"));
+    let child = "upstreams:\n  a: {command: x, auth: {authorization_code: {}}}\n";
+    assert!(
+        parse(child, &[])
+            .unwrap_err()
+            .contains("is for upstreams with a url")
+    );
 }

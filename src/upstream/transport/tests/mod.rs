@@ -122,6 +122,7 @@ fn settings(name: &str, url: &Url, pool: PoolRules) -> Upstream {
         fail: FailMode::Open,
         sharing: Sharing::Shared,
         fallback: None,
+        auth: None,
         tool_timeouts: Vec::new(),
         hedge_after: None,
     }
@@ -135,11 +136,11 @@ fn remote(index: usize, ports: &[u16], pool: PoolRules, tls: Option<TlsClient>) 
     place
         .addresses
         .store(Arc::new(ports.iter().map(|port| address(*port)).collect()));
-    Arc::new(Remote {
+    Arc::new(Remote::new(
         index,
-        settings: settings("weather", &url, pool),
-        places: vec![place],
-    })
+        settings("weather", &url, pool),
+        vec![place],
+    ))
 }
 
 fn post(key: u64, remote: &Arc<Remote>, body: &str) -> Request {

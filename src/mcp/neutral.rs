@@ -1,0 +1,274 @@
+//! Text that could drive a terminal or deceive a reader, made harmless.
+//!
+//! What a server writes into a description or an answer ends up on somebody's terminal and in somebody's model. Control characters
+//! start terminal commands (ANSI escapes), and characters without a look of their own hide words from a person that a model
+//! reads. Here each is replaced by one that shows where it was; everything else stays byte for byte.
+//!
+//! | characters | become |
+//! |---|---|
+//! | C0 but tab, line feed and carriage return; DEL | their pictures, U+2400 and on |
+//! | C1 | U+FFFD |
+//! | bidirectional overrides and isolates, invisible operators, U+200B, U+FEFF, tag characters | U+FFFD |
+//!
+//! Joiners (U+200C, U+200D) and direction marks (U+200E, U+200F) stay: words and emoji need them.
+//!
+//! Source: ECMA-48 section 5; UTS #55 section 3; CVE-2021-42574.
+
+use std::borrow::Cow;
+
+/// Makes the strings of a JSON text harmless; the text is valid JSON, and stays so. Borrowed if nothing had to change.
+pub fn neutralise(json: &[u8]) -> Cow<'_, [u8]> {
+    match first_doubt(json, 0) {
+        None => Cow::Borrowed(json),
+        Some(at) => rewrite(json, at),
+    }
+}
+
+/// What stands at a place: so many bytes, to be replaced or not.
+struct Piece {
+    bytes: usize,
+    instead: Option<&'static [u8]>,
+}
+
+impl Piece {
+    fn kept(bytes: usize) -> Self {
+        Self {
+            bytes,
+            instead: None,
+        }
+    }
+}
+
+/// The next byte that something harmful may begin with. Of ASCII that is a backslash or DEL: raw control characters are no JSON.
+fn first_doubt(json: &[u8], from: usize) -> Option<usize> {
+    let rest = json.get(from..)?;
+    let found = match rest.is_ascii() {
+        true => memchr::memchr2(b'\\', 0x7f, rest),
+        false => rest
+            .iter()
+            .position(|byte| matches!(byte, b'\\' | 0x7f | 0xc2 | 0xe1 | 0xe2 | 0xef | 0xf3)),
+    };
+    found.map(|at| from + at)
+}
+
+#[cold]
+fn rewrite(json: &[u8], first: usize) -> Cow<'_, [u8]> {
+    let mut out: Option<Vec<u8>> = None;
+    let (mut copied, mut at) = (0, first);
+    loop {
+        let piece = piece(&json[at..]);
+        if let Some(instead) = piece.instead {
+            let out = out.get_or_insert_with(|| Vec::with_capacity(json.len() + 16));
+            out.extend_from_slice(&json[copied..at]);
+            out.extend_from_slice(instead);
+            copied = at + piece.bytes;
+        }
+        match first_doubt(json, at + piece.bytes) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    match out {
+        None => Cow::Borrowed(json),
+        Some(mut out) => {
+            out.extend_from_slice(&json[copied..]);
+            Cow::Owned(out)
+        }
+    }
+}
+
+fn piece(rest: &[u8]) -> Piece {
+    match rest {
+        [b'\\', b'u', ..] => escape(rest),
+        [b'\\', letter, ..] => Piece {
+            bytes: 2,
+            instead: match letter {
+                b'b' => instead(0x08),
+                b'f' => instead(0x0c),
+                _ => None,
+            },
+        },
+        _ => {
+            let length = match rest.first() {
+                Some(0xf0..) => 4,
+                Some(0xe0..) => 3,
+                Some(0xc0..) => 2,
+                _ => 1,
+            };
+            let bytes = rest.get(..length).unwrap_or(rest);
+            let character = std::str::from_utf8(bytes)
+                .ok()
+                .and_then(|text| text.chars().next());
+            match character {
+                Some(character) => Piece {
+                    bytes: bytes.len(),
+                    instead: instead(u32::from(character)),
+                },
+                None => Piece::kept(1),
+            }
+        }
+    }
+}
+
+/// `\uXXXX`, or two of them that are one character.
+fn escape(rest: &[u8]) -> Piece {
+    let Some(unit) = unit(rest) else {
+        return Piece::kept(2);
+    };
+    if (0xd800..0xdc00).contains(&unit)
+        && let Some(low @ 0xdc00..0xe000) = rest.get(6..).and_then(self::unit)
+    {
+        let character = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+        return Piece {
+            bytes: 12,
+            instead: instead(character),
+        };
+    }
+    Piece {
+        bytes: 6,
+        instead: instead(unit),
+    }
+}
+
+fn unit(rest: &[u8]) -> Option<u32> {
+    let digits = rest.strip_prefix(b"\\u")?.get(..4)?;
+    digits.iter().try_fold(0, |unit, digit| {
+        Some(unit * 16 + char::from(*digit).to_digit(16)?)
+    })
+}
+
+/// U+FFFD.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// The pictures of the control characters, in their order.
+const PICTURES: [&str; 32] = [
+    "␀", "␁", "␂", "␃", "␄", "␅", "␆", "␇", "␈", "␉", "␊", "␋", "␌", "␍", "␎", "␏", "␐", "␑", "␒",
+    "␓", "␔", "␕", "␖", "␗", "␘", "␙", "␚", "␛", "␜", "␝", "␞", "␟",
+];
+
+/// What stands for a character that must not; none for one that may.
+fn instead(character: u32) -> Option<&'static [u8]> {
+    match character {
+        0x09 | 0x0a | 0x0d => None,
+        0x00..=0x1f => PICTURES
+            .get(character as usize)
+            .map(|picture| picture.as_bytes()),
+        0x7f => Some("␡".as_bytes()),
+        0x80..=0x9f
+        | 0x180e
+        | 0x200b
+        | 0x202a..=0x202e
+        | 0x2060..=0x206f
+        | 0xfeff
+        | 0xfff9..=0xfffb
+        | 0xe_0000..=0xe_007f => Some(REPLACEMENT),
+        _ => None,
+    }
+}
+
+/// Holds for any JSON text: the result is JSON, has no harmful character, is its own result, and differs from the text in
+/// harmful characters alone.
+///
+/// For fuzzing and property tests.
+pub fn check(data: &[u8]) {
+    let Ok(before) = serde_json::from_slice::<serde_json::Value>(data) else {
+        // Whatever it is: no panic.
+        let _ = neutralise(data);
+        return;
+    };
+    let after = neutralise(data);
+    let read: serde_json::Value = serde_json::from_slice(&after).expect("it stays JSON");
+    let once: &[u8] = &after;
+    assert_eq!(&*neutralise(once), once);
+    assert!(!is_harmful_value(&read), "{read:?}");
+    if !is_harmful_value(&before) {
+        assert_eq!(before, read);
+    }
+}
+
+fn is_harmful_value(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    let is_harmful = |text: &str| text.chars().any(|one| instead(u32::from(one)).is_some());
+    match value {
+        Value::String(text) => is_harmful(text),
+        Value::Array(items) => items.iter().any(is_harmful_value),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| is_harmful(name) || is_harmful_value(value)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(json: &str) -> String {
+        String::from_utf8(neutralise(json.as_bytes()).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn an_escape_of_a_terminal_is_shown_and_does_nothing() {
+        assert_eq!(shown(r#""\u001b[31mred\u001B[0m""#), "\"␛[31mred␛[0m\"");
+        assert_eq!(shown(r#""a\b\fz""#), "\"a␈␌z\"");
+        assert_eq!(shown(r#""\u0000\u0007\u007f\u009b""#), "\"␀␇␡\u{fffd}\"");
+        assert_eq!(shown("\"a\u{9b}2J\u{7f}\""), "\"a\u{fffd}2J␡\"");
+    }
+
+    #[test]
+    fn what_hides_from_the_eye_is_marked() {
+        assert_eq!(shown("\"\u{202e}cod.exe\""), "\"\u{fffd}cod.exe\"");
+        assert_eq!(
+            shown(r#""\u202Ecod.exe\u2066""#),
+            "\"\u{fffd}cod.exe\u{fffd}\""
+        );
+        assert_eq!(
+            shown("\"\u{e0041}x\u{feff}\u{200b}\""),
+            "\"\u{fffd}x\u{fffd}\u{fffd}\""
+        );
+        assert_eq!(shown(r#""\udb40\udc41x""#), "\"\u{fffd}x\"");
+    }
+
+    #[test]
+    fn what_is_harmless_stays_byte_for_byte() {
+        for text in [
+            r#"{"a":"line\nline\ttab\r","b":"back\\u001bslash","c":"\"\/"}"#,
+            "\"família 家族 👨\u{200d}👩\u{200d}👧 می\u{200c}خواهم — “x”\"",
+            r#""\ud83d\ude00 \u00e9 \u2028""#,
+            "[1,2.5e3,true,null]",
+        ] {
+            assert!(
+                matches!(neutralise(text.as_bytes()), Cow::Borrowed(_)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_text_that_ends_in_the_middle_is_no_reason_to_panic() {
+        for text in [
+            &b"\\"[..],
+            b"\\u",
+            b"\\u00",
+            b"\xe2\x80",
+            b"\xf3\xa0",
+            b"\xc2",
+            b"\\udb40\\u",
+        ] {
+            neutralise(text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_string_comes_out_as_json_and_harmless(text in "\\PC*|[\\x00-\\u{ff}\\u{2000}-\\u{2070}\\u{e0000}-\\u{e0080}]*") {
+            check(serde_json::Value::from(text).to_string().as_bytes());
+        }
+
+        #[test]
+        fn any_bytes_are_read_to_their_end(bytes: Vec<u8>) {
+            check(&bytes);
+        }
+    }
+}

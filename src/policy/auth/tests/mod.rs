@@ -1,0 +1,10 @@
+//! The verifier against forged, broken, stale and good proofs.
+
+mod attacks;
+mod certificates;
+mod forge;
+mod good;
+mod keys;
+mod lifetimes;
+mod resources;
+mod vectors;

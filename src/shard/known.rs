@@ -1,0 +1,76 @@
+//! A caller as a shard knows it: its identity, with what would otherwise be made anew for each of its requests.
+//!
+//! One shard's own copy: a count of references that all shards share would be written by all of them.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::mcp::Principal;
+use crate::policy::Identity;
+
+/// A caller.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) identity: Identity,
+    /// [`Identity::name`]; none for whoever was not asked.
+    pub(super) name: Option<Arc<str>>,
+}
+
+impl Known {
+    pub(super) fn new(identity: Identity) -> Self {
+        let name = match identity.principal {
+            Principal::ANONYMOUS => None,
+            _ => Some(identity.name().into()),
+        };
+        Self { identity, name }
+    }
+
+    /// Whoever it is, where nobody is asked.
+    pub(super) fn anonymous() -> Rc<Self> {
+        Rc::new(Self::new(Identity::anonymous()))
+    }
+
+    /// Somebody who was not asked yet: nobody's sessions are his.
+    pub(super) fn nobody() -> Rc<Self> {
+        let identity = Identity {
+            principal: Principal(u128::MAX),
+            subject: "nobody".into(),
+            ..Identity::anonymous()
+        };
+        Rc::new(Self {
+            identity,
+            name: None,
+        })
+    }
+
+    pub(super) fn principal(&self) -> Principal {
+        self.identity.principal
+    }
+
+    /// The name for the audit log.
+    pub(super) fn shown(&self) -> &str {
+        self.name.as_deref().unwrap_or("anonymous")
+    }
+}
+
+/// Who asks, and from where.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) known: Rc<Known>,
+    pub(super) address: Option<IpAddr>,
+}
+
+impl Caller {
+    /// Somebody who was not asked who it is, of no address.
+    pub(super) fn anonymous() -> Self {
+        Self {
+            known: Known::anonymous(),
+            address: None,
+        }
+    }
+
+    pub(super) fn principal(&self) -> Principal {
+        self.known.principal()
+    }
+}

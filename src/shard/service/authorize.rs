@@ -1,0 +1,164 @@
+//! Whether whoever asks may have this, and not too often: decided by what stands in the body, before anything is done.
+
+use std::borrow::Cow;
+
+use crate::catalog::{Catalog, Owner};
+use crate::mcp::route::Reference;
+use crate::mcp::{Invocation, Operation, Reason, ShortName};
+use crate::policy::auth::{Fault, challenge};
+use crate::policy::{Decision, RateKeys, RuleRequest};
+
+use super::super::known::Caller;
+use super::Service;
+
+/// Why not, and what the head of the answer says of it.
+pub(super) struct Denied<'b> {
+    pub(super) reason: Reason<'b>,
+    pub(super) field: Option<(&'static str, String)>,
+}
+
+/// What a request is about, under the names that clients know, and whose it is.
+#[derive(Default)]
+struct Subject<'b> {
+    tool: Option<Cow<'b, str>>,
+    resource: Option<Cow<'b, str>>,
+    prompt: Option<Cow<'b, str>>,
+    arguments: Option<&'b [u8]>,
+}
+
+impl<'b> Subject<'b> {
+    fn of(operation: &Operation<'b>) -> Self {
+        let mut subject = Self::default();
+        match operation {
+            Operation::CallTool {
+                name, arguments, ..
+            } => {
+                subject.tool = Some(name.to_cow());
+                subject.arguments = *arguments;
+            }
+            Operation::GetPrompt {
+                name, arguments, ..
+            } => {
+                subject.prompt = Some(name.to_cow());
+                subject.arguments = *arguments;
+            }
+            Operation::ReadResource { uri, .. }
+            | Operation::Subscribe { uri }
+            | Operation::Unsubscribe { uri } => subject.resource = Some(uri.to_cow()),
+            Operation::Complete { reference, .. } => match reference {
+                Reference::Prompt(name) => subject.prompt = Some(name.to_cow()),
+                Reference::Template(text) => subject.resource = Some(text.to_cow()),
+            },
+            _ => {}
+        }
+        subject
+    }
+
+    /// The component or the upstream that has it, as far as there is one.
+    fn owner<'c>(&self, catalog: &'c Catalog) -> (Option<&'c str>, Option<&'c str>) {
+        if let Some(tool) = self.tool.as_deref().and_then(|name| catalog.tool(name)) {
+            return match tool.component() {
+                Some(component) => (Some(component.name()), None),
+                None => (None, Some(tool.owner_name())),
+            };
+        }
+        let prompt = self.prompt.as_deref().and_then(|name| catalog.prompt(name));
+        let owner = prompt.map(|prompt| &prompt.owner);
+        let owner = owner.or_else(|| {
+            let uri = self.resource.as_deref()?;
+            catalog
+                .resource(uri)
+                .or_else(|| catalog.template_owner(uri))
+        });
+        match owner {
+            Some(Owner::Component(component)) => (Some(component.name()), None),
+            Some(Owner::Upstream(remote)) => (None, Some(remote.name())),
+            None => (None, None),
+        }
+    }
+}
+
+impl Service {
+    /// Asks the rules and the limits.
+    ///
+    /// Errors: the rules deny it, want more scopes for it, or it is one too many.
+    pub(super) fn authorize<'b>(
+        &mut self,
+        caller: &Caller,
+        invocation: &Invocation<'b>,
+    ) -> Result<(), Denied<'b>> {
+        if self.is_open {
+            return Ok(());
+        }
+        let snapshot = std::sync::Arc::clone(self.dispatcher.snapshot.load());
+        let subject = Subject::of(&invocation.operation);
+        let (component, upstream) = subject.owner(&snapshot.catalog);
+        let request = RuleRequest {
+            tool: subject.tool.as_deref(),
+            resource: subject.resource.as_deref(),
+            prompt: subject.prompt.as_deref(),
+            arguments: subject.arguments,
+            component,
+            upstream,
+            ..RuleRequest::new(invocation.method())
+        };
+        self.ask_rules(caller, invocation, &request)?;
+        let is_known = component.is_some() || upstream.is_some();
+        let keys = RateKeys {
+            principal: caller.principal(),
+            address: caller.address,
+            session: invocation.session,
+            tool: subject.tool.as_deref().filter(|_| is_known),
+            component,
+            upstream,
+            tier: caller.known.identity.tier.as_deref(),
+            ..RateKeys::new(invocation.method())
+        };
+        let now_ns = self.now_ms.saturating_mul(1_000_000);
+        let Err(limited) = self.shared.limiter.check(now_ns, &keys) else {
+            return Ok(());
+        };
+        let retry_after = limited.retry_after_s().to_string();
+        let reason = Reason::RateLimited {
+            limit: ShortName::new(limited.limit),
+            retry_after_ms: limited.retry_after_ms,
+        };
+        Err(Denied {
+            reason,
+            field: Some(("Retry-After", retry_after)),
+        })
+    }
+
+    fn ask_rules<'b>(
+        &mut self,
+        caller: &Caller,
+        invocation: &Invocation<'b>,
+        request: &RuleRequest<'_>,
+    ) -> Result<(), Denied<'b>> {
+        let identity = &caller.known.identity;
+        let method = invocation.method();
+        let denied = match self.shared.rules.decide(identity, request) {
+            Decision::Allow { .. } => return Ok(()),
+            Decision::Deny { rule } => {
+                let rule = rule.map(ShortName::new);
+                Denied {
+                    reason: Reason::Forbidden { method, rule },
+                    field: None,
+                }
+            }
+            Decision::NeedsScopes { scopes, rule } => {
+                let needed: Vec<Box<str>> = scopes.split(' ').map(Box::from).collect();
+                let resource = self.shared.authenticator.resource();
+                let text = challenge(resource, &Fault::Scopes(Vec::new()), &needed);
+                Denied {
+                    reason: Reason::NeedsScopes {
+                        rule: ShortName::new(rule),
+                    },
+                    field: Some(("WWW-Authenticate", text)),
+                }
+            }
+        };
+        tracing::debug!(principal = caller.known.shown(), method = method.name(), reason = %denied.reason, "denied");
+        Err(denied)
+    }
+}
