@@ -23,7 +23,7 @@ use super::mailbox::Mailbox;
 use super::pulse::Beat;
 use super::runtime::Runtime;
 use super::store::{self, Lease};
-use super::worker;
+use super::worker::{self, Bounds};
 use here::Ended;
 use shelf::{IdHasher, Shelf};
 
@@ -169,7 +169,7 @@ impl InstancePool {
             }
         }
         // Nothing it imports, nothing it can have changed: it starts again where it disturbs nobody.
-        self.call_elsewhere(component, tool_index, arguments, call, out)
+        self.call_elsewhere(component, tool_index, arguments, &call, out)
     }
 
     /// An outbox for the call with this ticket: what is put there is signalled in this pool's mailbox.
@@ -356,7 +356,7 @@ fn make(
     component: &Arc<Component>,
 ) -> Option<Lease> {
     if !component.has_imports() {
-        let mut store = store::store(component, place, limits);
+        let mut store = store::store(component, place, limits, None);
         let instance = component.at(place).pre().instantiate(&mut store).ok()?;
         return Some(Lease { store, instance });
     }
@@ -367,9 +367,9 @@ fn make(
     );
     let control = Control::new(std::time::Instant::now() + START_DEADLINE);
     let mut starting = Box::pin(async move {
-        worker::instantiate(&component, place, &limits, &traffic, &control)
-            .await
-            .ok()
+        let bounds = Bounds::new(&control, &limits, &traffic);
+        let made = worker::instantiate(&component, place, &bounds, None).await;
+        made.ok()
     });
     let entered = runtime.workers().enter();
     match starting

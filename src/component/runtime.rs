@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::audit::Audit;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::mcp::SessionId;
@@ -15,6 +16,7 @@ use super::cache::Cache;
 use super::call::{CancelHandle, Control, Ending, Overloaded};
 use super::delivery::{Receiver, finish_elsewhere};
 use super::engine::{EngineChoice, Engines, Ticker};
+use super::grant::{Outward, Resolve};
 use super::host::{Announcement, Announcer, Asks, Caller, Exchange, Job};
 use super::live::LiveSet;
 use super::load::{Component, LoadError};
@@ -37,6 +39,10 @@ pub struct RuntimeOptions {
     pub engine: EngineChoice,
     /// Shards that will have an instance pool; 0 means one.
     pub shard_count: usize,
+    /// Who knows the addresses of the names that components ask for; the system, if nobody else.
+    pub resolver: Option<Arc<dyn Resolve>>,
+    /// PEM file of the roots that components' HTTPS trusts instead of the system's.
+    pub ca: Option<PathBuf>,
 }
 
 /// Counters of a runtime.
@@ -71,6 +77,7 @@ pub struct Runtime {
     /// Pools made since the start: each takes the next place.
     pub(super) pools_made: AtomicUsize,
     pub(super) exchange: Arc<Exchange>,
+    pub(super) outward: Arc<Outward>,
     pub(super) live: Arc<LiveSet>,
     /// Calls that no shard waits for go round the places.
     detached: AtomicUsize,
@@ -113,6 +120,7 @@ impl Runtime {
             .build()
             .map_err(thread_problem)?;
         let cache = options.cache_dir.as_deref().map(Cache::open).transpose()?;
+        let outward = Outward::new(options.resolver.clone(), options.ca.clone());
         Ok(Arc::new(Self {
             engines,
             limits: Arc::new(limits.clone()),
@@ -130,11 +138,17 @@ impl Runtime {
                 asks: Asks::new(limits),
                 announcer: Announcer::default(),
             }),
+            outward,
             live: LiveSet::new(limits),
             detached: AtomicUsize::new(0),
             workers: Some(workers),
             _ticker: ticker,
         }))
+    }
+
+    /// Who is told what components were refused; of components that are loaded already too. To be set once: whether this was the first.
+    pub fn set_audit(&self, audit: Audit) -> bool {
+        self.outward.set_audit(audit)
     }
 
     /// A mailbox for one shard; `wake` is called from worker threads after each arrival.
@@ -187,6 +201,7 @@ impl Runtime {
             component: Arc::clone(component),
             place,
             job,
+            behalf: caller.behalf.clone(),
             caller: component.is_host_aware().then_some(caller),
             control: Arc::clone(&control),
             limits: Arc::clone(&self.limits),

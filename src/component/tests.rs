@@ -66,6 +66,7 @@ impl Bench {
         let call = CallContext {
             ticket: 7,
             deadline: Instant::now() + time,
+            behalf: None,
         };
         match self
             .pool

@@ -99,6 +99,7 @@ fn caller(owner: &Owner, work: &Work) -> Caller {
         revision: order.revision,
         session: owner.session,
         principal: order.principal.as_deref().map(Arc::from),
+        behalf: None,
         capabilities: order.capabilities,
         client_info: order.client_info.clone(),
         meta: order.meta.clone(),

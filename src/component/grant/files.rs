@@ -27,7 +27,7 @@ const FILES_ONLY: &str = "only files and directories are opened";
 const TOO_MANY_TO_MOVE: &str = "a directory is renamed only if all that is in it can be looked at";
 
 /// Puts these in the place of wasmtime's.
-pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     types::add_to_linker::<State, Files>(linker, State::files)?;
     preopens::add_to_linker::<State, Files>(linker, State::files)
 }
@@ -74,7 +74,7 @@ impl FilesView<'_> {
 
     /// Where a path leads, if this may be done there.
     async fn find(
-        &self,
+        &mut self,
         descriptor: &Resource<Descriptor>,
         path: &str,
         follows_last: bool,
@@ -86,7 +86,7 @@ impl FilesView<'_> {
     }
 
     async fn walk(
-        &self,
+        &mut self,
         descriptor: &Resource<Descriptor>,
         path: &str,
         follows_last: bool,

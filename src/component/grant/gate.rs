@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::audit::{Audit, Event, Kind, Outcome};
+use crate::audit::{Event, Kind, Outcome};
 use crate::limits::{HTTP_BYTES_PER_CALL, HTTP_REQUESTS_PER_CALL, OPEN_FILES_PER_CALL};
-use crate::policy::permission::{Access, Ask, By, Budgets, Protocol, Verdict};
+use crate::policy::permission::{Access, Ask, Budgets, By, Protocol, Verdict};
 
 use super::super::call::Control;
 use super::{Behalf, Grants, Outward, Overspent};
@@ -27,7 +27,6 @@ pub(crate) struct Guard {
     component: Arc<str>,
     digest: Box<str>,
     grants: Option<Arc<Grants>>,
-    audit: Audit,
     outward: Arc<Outward>,
     log: Throttle,
 }
@@ -37,14 +36,12 @@ impl Guard {
         component: Arc<str>,
         digest: String,
         grants: Option<Arc<Grants>>,
-        audit: Audit,
         outward: Arc<Outward>,
     ) -> Arc<Self> {
         Arc::new(Self {
             component,
             digest: digest.into(),
             grants,
-            audit,
             outward,
             log: Throttle::new(),
         })
@@ -79,8 +76,8 @@ impl Guard {
         }
     }
 
-    /// Which of the granted variables are there for a call on this behalf: one bit each.
-    pub(crate) fn visible(&self, behalf: Option<&Behalf>) -> Visible {
+    /// Which of the granted variables are there for a call on this behalf.
+    fn visible(&self, behalf: Option<&Behalf>) -> Visible {
         let variables = self.grants.as_ref().map(|grants| &grants.environment);
         Visible(
             variables
@@ -94,20 +91,17 @@ impl Guard {
 
 /// The granted variables that an instance was shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Visible(Box<[bool]>);
+struct Visible(Box<[bool]>);
 
 impl Visible {
     /// Whether everything that is seen here may be seen there.
-    pub(crate) fn is_within(&self, other: &Self) -> bool {
+    fn is_within(&self, other: &Self) -> bool {
         self.0
             .iter()
             .zip(&other.0)
             .all(|(own, others)| !own || *others)
     }
 
-    pub(super) fn contains(&self, index: usize) -> bool {
-        self.0.get(index).copied().unwrap_or_default()
-    }
 }
 
 /// What one call has used up, and what was refused to it.
@@ -128,6 +122,8 @@ struct Scope {
 /// The gate of one instance. Shared by what is on the way for it: requests, lookups, sockets.
 pub(crate) struct Gate {
     guard: Arc<Guard>,
+    /// For whom the instance was made: what it was shown when it started is what that one may see.
+    made_for: Option<Arc<Behalf>>,
     scope: Mutex<Scope>,
 }
 
@@ -136,6 +132,7 @@ impl Gate {
         let budgets = guard.budgets(behalf.as_deref());
         Arc::new(Self {
             guard,
+            made_for: behalf.clone(),
             scope: Mutex::new(Scope {
                 behalf,
                 budgets,
@@ -161,7 +158,15 @@ impl Gate {
         };
     }
 
-    /// The call is over; what it was refused.
+    /// Whether the instance has been shown nothing that this caller may not see.
+    pub(crate) fn suits(&self, behalf: Option<&Behalf>) -> bool {
+        behalf.is_none_or(|behalf| behalf.narrow.is_none()) || {
+            let shown = self.guard.visible(self.made_for.as_deref());
+            shown.is_within(&self.guard.visible(behalf))
+        }
+    }
+
+    /// The call is over.
     pub(crate) fn end(&self) {
         let mut scope = self.scope();
         let open = std::mem::take(&mut scope.open);
@@ -230,7 +235,7 @@ impl Gate {
         };
         let guard = &self.guard;
         let principal = behalf.as_ref().map_or("", |behalf| &*behalf.principal);
-        guard.audit.record(&Event {
+        self.record(&Event {
             principal,
             method,
             target,
@@ -251,10 +256,16 @@ impl Gate {
         }
     }
 
+    fn record(&self, event: &Event<'_>) {
+        if let Some(audit) = self.guard.outward.audit() {
+            audit.record(event);
+        }
+    }
+
     /// Tells that a secret was given away, as it was granted.
     pub(super) fn gave_secret(&self, method: &str, target: &str) {
         let behalf = self.behalf();
-        self.guard.audit.record(&Event {
+        self.record(&Event {
             principal: behalf.as_ref().map_or("", |behalf| &*behalf.principal),
             method,
             target,

@@ -1,22 +1,13 @@
 //! What was granted to a component, and for whom a call is made.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::http::{HeaderName, HeaderValue};
 
-use crate::policy::permission::{Ask, Budgets, Decider};
-use crate::secret::Secret;
-
-/// A directory that a component is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Root {
-    /// Where it is. For a file it is the directory of that file.
-    pub path: PathBuf,
-    /// What the component calls it.
-    pub guest: String,
-}
+use crate::error::{Problem, exit};
+use crate::policy::permission::{Ask, Budgets, Decide, Decider, Policy, Root, Source, Verdict, By};
+use crate::secret::{Resolve, Secret, SecretRef, Shape};
 
 /// The value of a granted variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +47,78 @@ pub struct Grants {
     pub injector: Option<Injector>,
 }
 
+impl Grants {
+    /// What a policy grants.
+    ///
+    /// Shape: `own` tells a variable that is to be passed on: of our own environment, or of what the operator set. Reads secrets: blocks.
+    /// Errors: a secret that is not there.
+    pub fn of(
+        policy: &Arc<Policy>,
+        secrets: &dyn Resolve,
+        own: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problem> {
+        let thing = |what: &str| format!("{}: {what}", policy.name());
+        let mut environment: Vec<(Box<str>, Value)> = Vec::new();
+        for variable in policy.environment() {
+            let value = match &variable.source {
+                Source::Own => own(&variable.key).map(Value::Plain),
+                Source::Variable(name) => own(name).map(Value::Plain),
+                Source::Secret(from) => {
+                    let secret = secrets.secret(&thing(&variable.key), from, Shape::Text)?;
+                    Some(Value::Secret(secret))
+                }
+            };
+            // One that is not set is not there for the component either.
+            if let Some(value) = value {
+                environment.push((variable.key.clone(), value));
+            }
+        }
+        Ok(Self {
+            roots: policy.roots(),
+            environment,
+            budgets: policy.budgets(),
+            reaches_network: policy.has_network(),
+            injector: injector(policy, secrets)?,
+            decider: Arc::<Policy>::clone(policy),
+        })
+    }
+}
+
+/// The headers of a policy, with their secrets as they are now.
+fn injector(policy: &Arc<Policy>, secrets: &dyn Resolve) -> Result<Option<Injector>, Problem> {
+    let mut values: Vec<(SecretRef, Secret)> = Vec::new();
+    for injection in policy.injections() {
+        let thing = format!("{}: header {}", policy.name(), injection.header);
+        let secret = secrets.secret(&thing, &injection.secret, Shape::Line)?;
+        if HeaderValue::try_from(injection.value(&secret).reveal()).is_err() {
+            return Err(Problem::operator(
+                exit::CONFIG,
+                thing,
+                injection.secret.to_string(),
+                "has characters that no header has",
+                "keep the secret as one line of printable text",
+            ));
+        }
+        values.push((injection.secret.clone(), secret));
+    }
+    if values.is_empty() {
+        return Ok(None);
+    }
+    let policy = Arc::clone(policy);
+    Ok(Some(Arc::new(move |ask| {
+        let applying = policy.injections_for(ask).into_iter();
+        applying
+            .filter_map(|injection| {
+                let (_, secret) = values.iter().find(|(from, _)| *from == injection.secret)?;
+                let name = HeaderName::try_from(&*injection.header).ok()?;
+                let mut value = HeaderValue::try_from(injection.value(secret).reveal()).ok()?;
+                value.set_sensitive(true);
+                Some((name, value))
+            })
+            .collect()
+    })))
+}
+
 impl fmt::Debug for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grants")
@@ -68,7 +131,7 @@ impl fmt::Debug for Grants {
 }
 
 /// For whom a call is made, as far as its permissions and the audit log go.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Behalf {
     /// The caller's name: [`Identity::name`](crate::policy::Identity::name).
     pub principal: Arc<str>,
@@ -76,6 +139,39 @@ pub struct Behalf {
     pub narrow: Option<Decider>,
     /// Budgets that hold beside the component's.
     pub budgets: Budgets,
+}
+
+impl Behalf {
+    /// A caller for whom these narrow every component's grants.
+    pub fn narrowed(principal: Arc<str>, policies: Arc<[Arc<Policy>]>) -> Self {
+        let all = policies.iter().map(|policy| policy.budgets());
+        let budgets = all.fold(Budgets::default(), |least, own| least.and(&own));
+        let narrow: Option<Decider> = match policies.is_empty() {
+            true => None,
+            false => Some(Arc::new(All(policies))),
+        };
+        Self {
+            principal,
+            narrow,
+            budgets,
+        }
+    }
+}
+
+/// Several policies, each of which must allow.
+struct All(Arc<[Arc<Policy>]>);
+
+impl Decide for All {
+    fn decide(&self, ask: &Ask<'_>) -> Verdict {
+        let mut last = Verdict::denied(By::NoRule);
+        for policy in self.0.iter() {
+            last = policy.decide(ask);
+            if !last.is_allowed {
+                break;
+            }
+        }
+        last
+    }
 }
 
 impl fmt::Debug for Behalf {

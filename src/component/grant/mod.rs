@@ -10,6 +10,7 @@
 //! - a call that is made for somebody may do what both the component's grants and that somebody's allow;
 //! - a guest never holds a secret that is sent for it.
 
+mod body;
 mod budget;
 mod environment;
 mod files;
@@ -21,13 +22,33 @@ mod outward;
 mod path;
 mod sockets;
 
-pub(crate) use budget::{Overspent, metered};
-pub(crate) use environment::link as link_environment;
-pub(crate) use files::link as link_files;
+pub(crate) use budget::{CpuMeter, Overspent, metered};
+pub(crate) use environment::CONFIG_INTERFACES;
 pub(crate) use gate::{Gate, Guard};
-pub use grants::{Behalf, Grants, Injector, Root, Value};
-pub(crate) use http::{Hooks, link as link_http};
-pub(crate) use names::link as link_names;
+pub use grants::{Behalf, Grants, Injector, Value};
+pub(crate) use http::Hooks;
 pub(crate) use outward::Outward;
 pub use outward::{Resolve, Resolving};
-pub(crate) use sockets::check as check_sockets;
+
+use wasmtime::component::Linker;
+use wasmtime_wasi::WasiCtxBuilder;
+
+use super::store::State;
+
+/// Adds what wasmtime-wasi has not, and takes the place of what it would do without asking.
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    http::link(linker)?;
+    environment::link(linker)?;
+    linker.allow_shadowing(true);
+    files::link(linker)?;
+    sockets::link(linker)?;
+    names::link(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Fills in what an instance is shown.
+pub(crate) fn fill(builder: &mut WasiCtxBuilder, gate: &std::sync::Arc<Gate>) {
+    sockets::check(builder, gate);
+    environment::fill(builder, gate);
+}

@@ -9,7 +9,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, readlinkat};
@@ -176,7 +176,8 @@ impl Walk<'_> {
                 file: file.as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?,
                 kind: FileType::Directory,
             };
-            return self.place(self.here(), name, Some(found));
+            let here = self.here();
+            return self.place(here, name, Some(found));
         }
         let found = Found {
             file: openat(&**self.base, ".", LOOK, Mode::empty())?,
@@ -220,7 +221,7 @@ impl Walk<'_> {
         found: Option<Found>,
     ) -> Result<Place, Lost> {
         let kind = found.as_ref().map(|found| found.kind);
-        let path = self.path([&*name])?;
+        let path = self.path(&name)?;
         if self.must_be_directory && kind.is_some_and(|kind| kind != FileType::Directory) {
             return Err(Lost::Nothing(path, Errno::NOTDIR));
         }
@@ -235,10 +236,10 @@ impl Walk<'_> {
     }
 
     /// The path of this name where the walk is.
-    fn path<'n>(&self, names: impl IntoIterator<Item = &'n OsStr>) -> Result<String, Lost> {
+    fn path(&self, name: &OsStr) -> Result<String, Lost> {
         let mut path = self.start.trim_end_matches('/').to_owned();
         let walked = self.stack.iter().map(|(_, name)| name.as_os_str());
-        for name in walked.chain(names) {
+        for name in walked.chain([name]) {
             path.push('/');
             path.push_str(name.to_str().ok_or(Errno::ILSEQ)?);
         }

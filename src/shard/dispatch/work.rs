@@ -69,7 +69,7 @@ impl<P> Desk<'_, P> {
     fn start(&mut self) -> Result<(u64, CallContext), Reason<'static>> {
         let ticket = self.ticket()?;
         let deadline = Instant::now() + self.shared.limits.call_deadline;
-        Ok((ticket, CallContext { ticket, deadline }))
+        Ok((ticket, CallContext::new(ticket, deadline)))
     }
 
     /// A ticket for what is answered later.
