@@ -11,6 +11,7 @@ use super::*;
 use crate::limits::Limits;
 
 mod clock;
+mod granted;
 mod guests;
 mod host;
 pub(crate) mod hosted;

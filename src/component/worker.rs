@@ -12,6 +12,7 @@ use wasmtime::PoolConcurrencyLimitError;
 use wasmtime::component::Val;
 
 use crate::limits::Limits;
+use crate::wire::json;
 
 use super::call::{CallOutcome, CallReport, CallTimings, Control, End, Ending, Failure};
 use super::grant::{Behalf, metered};
@@ -170,6 +171,7 @@ async fn drive(
     };
     let executed = clock.raw();
     timings.execute_ns = clock.delta_as_nanos(ready, executed);
+    let refused = held.lease.store.data().told();
     let done = match done {
         Ok(done) => {
             // The instance goes back to its pool, or to its next caller, before this one hears of the end.
@@ -178,7 +180,11 @@ async fn drive(
         }
         Err(error) => return Err(end(&error, held.lease, live.is_some(), &limits)),
     };
+    let start = out.len();
     let answered = done.write(&component, &limits, out)?;
+    if let (CallOutcome::ToolError, Some(refused)) = (answered.outcome, refused) {
+        tell(out, start, &refused);
+    }
     timings.encode_ns = clock.delta_as_nanos(executed, clock.raw());
     Ok(answered)
 }
@@ -315,10 +321,30 @@ fn end(error: &wasmtime::Error, mut lease: Lease, is_live: bool, limits: &Limits
     let conversation = lease.store.data_mut().conversation.as_mut();
     let decided = conversation.and_then(|conversation| conversation.take_end());
     let mut end = decided.unwrap_or_else(|| failure(error, &lease, limits).into());
-    if is_live && let End::Failure(failure) = &mut end {
-        failure.text.push_str(LOST);
+    if let End::Failure(failure) = &mut end {
+        if let Some(refused) = lease.store.data().told() {
+            failure.text.push_str("; ");
+            failure.text.push_str(&refused);
+        }
+        if is_live {
+            failure.text.push_str(LOST);
+        }
     }
     end
+}
+
+/// Adds to a tool's own error, which says at most that something was refused, what it was and by which rule.
+fn tell(out: &mut Vec<u8>, start: usize, refused: &str) {
+    // Quotation marks of the text itself are escaped: the first of these ends it.
+    const END_OF_TEXT: &[u8] = br#""}],"structuredContent""#;
+    let Some(at) = memchr::memmem::find(&out[start..], END_OF_TEXT) else {
+        return;
+    };
+    let rest = out.split_off(start + at + br#""}"#.len());
+    out.extend_from_slice(br#",{"type":"text","text":"#);
+    json::write_str(out, refused);
+    out.push(b'}');
+    out.extend_from_slice(&rest);
 }
 
 pub(super) fn failure(error: &wasmtime::Error, lease: &Lease, limits: &Limits) -> Failure {
