@@ -327,10 +327,13 @@ impl preopens::Host for FilesView<'_> {
                 tracing::debug!(path = %path.display(), "a granted directory is not there");
                 continue;
             };
-            let Ok(path) = path::path_of(&file) else {
+            let (Ok(place), Some(name)) = (path::path_of(&file), path.to_str()) else {
                 continue;
             };
-            let directory = self.open_directory(file, &path);
+            if place != name {
+                self.gate.call_also(&place, name);
+            }
+            let directory = self.open_directory(file, &place);
             shown.push((self.inner.table.push(directory)?, guest.to_owned()));
         }
         Ok(shown)

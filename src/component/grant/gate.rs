@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::audit::{Event, Kind, Outcome};
 use crate::limits::{HTTP_BYTES_PER_CALL, HTTP_REQUESTS_PER_CALL, OPEN_FILES_PER_CALL};
-use crate::policy::permission::{Access, Ask, Budgets, By, Protocol, Verdict};
+use crate::policy::permission::{Access, Ask, Budgets, By, Decider, Protocol, Verdict};
 
 use super::super::call::Control;
 use super::{Behalf, Grants, Outward, Overspent};
@@ -76,6 +76,28 @@ impl Guard {
         }
     }
 
+    /// The same for a place with several names: one line that denies any of them is enough, and one that allows any.
+    fn decide_place(&self, behalf: Option<&Behalf>, access: Access, names: &[String]) -> Verdict {
+        let by = |decider: &Decider| {
+            let asks = names.iter().map(|path| Ask::Path { access, path });
+            let verdicts: Vec<_> = asks.map(|ask| decider.decide(&ask)).collect();
+            let denied = |verdict: &&Verdict| !verdict.is_allowed && verdict.by != By::NoRule;
+            let allowed = |verdict: &&Verdict| verdict.is_allowed;
+            let decisive = verdicts.iter().find(denied);
+            let decisive = decisive.or_else(|| verdicts.iter().find(allowed));
+            decisive.cloned().unwrap_or(Verdict::denied(By::NoRule))
+        };
+        let granted = self.grants.as_ref().map(|grants| by(&grants.decider));
+        let granted = granted.unwrap_or(Verdict::denied(By::NoRule));
+        match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
+            Some(narrow) if granted.is_allowed => {
+                let narrowed = by(narrow);
+                if narrowed.is_allowed { granted } else { narrowed }
+            }
+            _ => granted,
+        }
+    }
+
     /// Which of the granted variables are there for a call on this behalf.
     fn visible(&self, behalf: Option<&Behalf>) -> Visible {
         let variables = self.grants.as_ref().map(|grants| &grants.environment);
@@ -115,8 +137,16 @@ struct Scope {
     refused: u64,
     told: Vec<String>,
     names: Vec<(IpAddr, Arc<str>)>,
-    /// Open descriptors of the instance, which may outlive a call.
+    lasting: Lasting,
+}
+
+/// What outlives a call, with the instance.
+#[derive(Default)]
+struct Lasting {
+    /// Open descriptors.
     open: HashSet<u32>,
+    /// Where granted directories are, and what the policy calls them, if that is a link.
+    aliases: Vec<(String, String)>,
 }
 
 /// The gate of one instance. Shared by what is on the way for it: requests, lookups, sockets.
@@ -148,12 +178,12 @@ impl Gate {
             control.bound_cpu(limit);
         }
         let mut scope = self.scope();
-        let open = std::mem::take(&mut scope.open);
+        let lasting = std::mem::take(&mut scope.lasting);
         *scope = Scope {
             behalf: behalf.cloned(),
             control: Some(Arc::clone(control)),
             budgets,
-            open,
+            lasting,
             ..Scope::default()
         };
     }
@@ -169,9 +199,9 @@ impl Gate {
     /// The call is over.
     pub(crate) fn end(&self) {
         let mut scope = self.scope();
-        let open = std::mem::take(&mut scope.open);
+        let lasting = std::mem::take(&mut scope.lasting);
         *scope = Scope {
-            open,
+            lasting,
             ..Scope::default()
         };
     }
@@ -203,7 +233,28 @@ impl Gate {
 
     /// Whether it may; nobody is told.
     pub(super) fn decide(&self, ask: &Ask<'_>) -> Verdict {
+        if let Ask::Path { access, path } = *ask {
+            let (behalf, mut names) = {
+                let scope = self.scope();
+                let aliases = scope.lasting.aliases.iter();
+                let names: Vec<_> = aliases.filter_map(|alias| called(path, alias)).collect();
+                (scope.behalf.clone(), names)
+            };
+            if !names.is_empty() {
+                names.push(path.to_owned());
+                return self.guard.decide_place(behalf.as_deref(), access, &names);
+            }
+        }
         self.guard.decide(self.behalf().as_deref(), ask)
+    }
+
+    /// A granted directory is elsewhere than the policy says.
+    pub(super) fn call_also(&self, place: &str, name: &str) {
+        let alias = (place.to_owned(), name.to_owned());
+        let mut scope = self.scope();
+        if !scope.lasting.aliases.contains(&alias) {
+            scope.lasting.aliases.push(alias);
+        }
     }
 
     /// Whether it may. A refusal is told.
@@ -311,16 +362,16 @@ impl Gate {
     pub(super) fn spend_file(&self) -> Result<(), Overspent> {
         let scope = self.scope();
         let limit = scope.budgets.open_files.unwrap_or(OPEN_FILES_PER_CALL);
-        let is_over = scope.open.len() as u64 >= limit;
+        let is_over = scope.lasting.open.len() as u64 >= limit;
         Self::spend(&scope, is_over, "open_files", limit)
     }
 
     pub(super) fn opened(&self, descriptor: u32) {
-        self.scope().open.insert(descriptor);
+        self.scope().lasting.open.insert(descriptor);
     }
 
     pub(super) fn closed(&self, descriptor: u32) {
-        self.scope().open.remove(&descriptor);
+        self.scope().lasting.open.remove(&descriptor);
     }
 
     fn spend(
@@ -357,6 +408,12 @@ impl Gate {
         let names = scope.names.iter().filter(|(known, _)| *known == address);
         names.map(|(_, name)| Arc::clone(name)).collect()
     }
+}
+
+/// The path as it is called by way of this alias, if it leads there.
+fn called(path: &str, (place, name): &(String, String)) -> Option<String> {
+    let rest = path.strip_prefix(place.as_str())?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| format!("{name}{rest}"))
 }
 
 /// What is asked, as the log has it: the capability, and what it is about.

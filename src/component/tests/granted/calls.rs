@@ -3,7 +3,7 @@
 use super::guest::{ACCESS, DENIED, Guest, READ};
 use super::*;
 
-const VARIABLES: &str = "  environment:\n    allow: [{key: LANG}, {key: TOKEN, value_from: {secret: api}}, {key: ABSENT}]";
+const VARIABLES: &str = "  environment:\n    allow: [{key: LANG}, {key: TOKEN, secret: {secret: api}}, {key: ABSENT}]";
 
 #[test]
 fn only_granted_variables_are_there_and_no_arguments() {
@@ -65,7 +65,7 @@ fn a_narrowed_caller_sees_and_reaches_what_both_allow() {
     let narrow = format!(
         "  environment:\n    allow: [{{key: LANG}}]\n  storage:\n    deny: [{{uri: \"fs://{at}/key\", access: [read]}}]\n  network:\n    deny: [{{host: \"*\"}}]"
     );
-    let (outcome, result) = court.call_for(&component, 1, Some(narrowing(&narrow)));
+    let (outcome, result) = court.call_for(&component, 0, Some(narrowing(&narrow)));
     assert_eq!(outcome, CallOutcome::Ok, "{result}");
     assert_eq!(
         text(&result),
@@ -81,7 +81,7 @@ fn a_narrowed_caller_sees_and_reaches_what_both_allow() {
     assert!(refusals[1].2.starts_with("guests.yaml:"), "{refusals:?}");
     assert!(refusals[2].2.starts_with("guests.yaml:"), "{refusals:?}");
     // The next caller is not narrowed by this one.
-    let (_, result) = court.call_for(&component, 1, None);
+    let (_, result) = court.call_for(&component, 0, None);
     assert!(text(&result).starts_with("<LANG><en><TOKEN><s3cr3t>000<s3cr3t>..<open>.G"), "{result}");
 }
 
@@ -91,15 +91,15 @@ fn a_living_instance_that_was_shown_more_does_not_serve_a_narrowed_caller() {
     let mut guest = Guest::default();
     guest.config("LANG");
     let component = court.load_as(&guest, VARIABLES, InstanceMode::Singleton);
-    let (outcome, _) = court.call_for(&component, 1, None);
+    let (outcome, _) = court.call_for(&component, 0, None);
     assert_eq!(outcome, CallOutcome::Ok);
     let narrow = "  environment:\n    allow: [{key: LANG}]";
-    let (outcome, result) = court.call_for(&component, 1, Some(narrowing(narrow)));
+    let (outcome, result) = court.call_for(&component, 0, Some(narrowing(narrow)));
     assert_eq!(outcome, CallOutcome::ToolError);
     assert!(text(&result).contains("serves several callers"), "{result}");
-    let (outcome, _) = court.call_for(&component, 1, Some(narrowing("  storage: {deny: []}")));
+    let (outcome, _) = court.call_for(&component, 0, Some(narrowing("  storage: {deny: []}")));
     assert_eq!(outcome, CallOutcome::Ok);
-    assert_eq!(court.call_for(&component, 1, None).0, CallOutcome::Ok);
+    assert_eq!(court.call_for(&component, 0, None).0, CallOutcome::Ok);
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn a_tool_that_fails_says_what_was_refused_and_by_which_rule() {
     let mut guest = Guest::default();
     guest.get("metadata.internal", "/");
     let component = court.load(&guest, "  network:\n    deny: [{host: \"*.internal\"}]");
-    // The second tool answers with an error of its own.
-    let (outcome, result) = court.call_for(&component, 0, None);
+    // The second tool answers with an error.
+    let (outcome, result) = court.call_for(&component, 1, None);
     assert_eq!(outcome, CallOutcome::ToolError, "{result}");
     let said = result["content"][1]["text"].as_str().unwrap();
     assert!(
@@ -118,7 +118,7 @@ fn a_tool_that_fails_says_what_was_refused_and_by_which_rule() {
     );
     guest.then("(unreachable)");
     let component = court.load(&guest, "  {}");
-    let (outcome, result) = court.call_for(&component, 1, None);
+    let (outcome, result) = court.call_for(&component, 0, None);
     assert_eq!(outcome, CallOutcome::Trap);
     assert!(text(&result).contains("was refused: no rule allows it"), "{result}");
 }
@@ -130,13 +130,13 @@ fn time_on_a_processor_beyond_the_budget_ends_the_call() {
     guest.then("(loop $spin (br $spin))");
     let component = court.load(&guest, "  resources: {cpu_time_ms: 30}");
     let started = Instant::now();
-    let (outcome, result) = court.call_for(&component, 1, None);
+    let (outcome, result) = court.call_for(&component, 0, None);
     assert_eq!(outcome, CallOutcome::Budget, "{result}");
     assert!(text(&result).contains("cpu_time_ms of 30"), "{result}");
     assert!(started.elapsed() < Duration::from_secs(10));
     // A caller's own budget holds beside it.
     let (outcome, result) =
-        court.call_for(&component, 1, Some(narrowing("  resources: {cpu_time_ms: 5}")));
+        court.call_for(&component, 0, Some(narrowing("  resources: {cpu_time_ms: 5}")));
     assert_eq!(outcome, CallOutcome::Budget);
     assert!(text(&result).contains("cpu_time_ms of 5"), "{result}");
 }
@@ -148,7 +148,7 @@ fn memory_beyond_the_budget_is_refused_and_the_budget_named() {
     guest.then("(if (i32.eq (memory.grow (i32.const 32)) (i32.const -1)) (then (unreachable)))");
     assert_eq!(court.answer(&guest, "  {}"), "");
     let component = court.load(&guest, "  resources: {memory_bytes: 5000000}");
-    let (outcome, result) = court.call_for(&component, 1, None);
+    let (outcome, result) = court.call_for(&component, 0, None);
     assert_eq!(outcome, CallOutcome::Memory, "{result}");
     assert!(text(&result).contains("may have 5000000"), "{result}");
     assert!(text(&result).contains("permissions.resources.memory_bytes"), "{result}");

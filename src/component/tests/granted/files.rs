@@ -83,7 +83,8 @@ fn what_is_granted_is_read_and_written() {
     guest.write(made, "made");
     guest.at("mkdir", root, "sub/folder");
     let folder = guest.open(root, "sub/folder", DIRECTORY, READ);
-    let nested = guest.open(folder, "../folder/x", CREATE, READ | WRITE);
+    guest.open(folder, "../folder/x", CREATE, READ | WRITE);
+    let nested = guest.open(folder, "x", CREATE, READ | WRITE);
     guest.write(nested, "x");
     guest.list(folder);
     guest.link((root, "open"), (root, "linked"));
@@ -94,8 +95,14 @@ fn what_is_granted_is_read_and_written() {
     guest.at("unlink", root, "open");
     let component = court.load(&guest, &ground.allow("read, write"));
     let answer = court.answer_of(&component);
-    assert_eq!(answer, ".".to_owned() + ".<open>" + ".." + "<inner>" + ".." + ".." + "`" + "." + "");
-    assert_eq!(court.refusals(&component), []);
+    assert_eq!(answer, format!("..<open>..<inner>....{NOT_PERMITTED}........."));
+    // A directory that was opened is the end of the way up from there.
+    assert_eq!(court.refusals(&component).len(), 1);
+    assert_eq!(ground.content("renamed/new"), "made");
+    assert_eq!(ground.content("renamed/folder/x"), "x");
+    assert_eq!(ground.content("linked"), "open");
+    assert_eq!(ground.content("soft"), "made");
+    assert!(!ground.data.join("open").exists());
 }
 
 #[test]
