@@ -91,6 +91,9 @@ pub const HTTP_BYTES_PER_CALL: u64 = 64 << 20;
 /// Files and directories that one instance of a component may have open, where its policy does not say.
 pub const OPEN_FILES_PER_CALL: u64 = 64;
 
+/// Refusals after which a call is stopped: each is an entry of the audit log.
+pub const REFUSALS_PER_CALL_MAX: u64 = 1_000;
+
 /// How long a component's HTTP request may wait for a name to be resolved.
 pub const COMPONENT_LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -151,7 +151,13 @@ impl InstancePool {
             };
             return self.call_on_fiber(component, job, caller, call, out);
         }
-        let starts_here = component.starts_quickly() && shelf.tools[tool_index].starts_here();
+        // An instance that is ready has the component's bound of memory, and not a caller's.
+        let is_bound = call
+            .behalf
+            .as_ref()
+            .is_some_and(|behalf| behalf.budgets.memory_bytes.is_some());
+        let starts_here =
+            component.starts_quickly() && !is_bound && shelf.tools[tool_index].starts_here();
         let mut timings = CallTimings::default();
         if starts_here {
             let start = out.len();

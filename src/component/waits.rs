@@ -104,7 +104,8 @@ fn writes(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             Box::new(async move {
                 let stopped = store.data().stopped();
                 let table = store.data_mut().ctx().table;
-                let write = HostOutputStream::blocking_write_zeroes_and_flush(table, stream, length);
+                let write =
+                    HostOutputStream::blocking_write_zeroes_and_flush(table, stream, length);
                 let written = attended(stopped, write).await?;
                 told(&mut store, written)
             })

@@ -126,7 +126,14 @@ async fn drive(
     }
     let bounds = Bounds::new(&control, &limits, &traffic);
     let place = live.as_ref().map_or(place, |live| live.place);
-    let taken = Held::take(&component, place, live.as_deref(), lease, behalf.as_ref(), &bounds);
+    let taken = Held::take(
+        &component,
+        place,
+        live.as_deref(),
+        lease,
+        behalf.as_ref(),
+        &bounds,
+    );
     let mut held = metered(&control, taken).await?;
     if let Some(caller) = &caller {
         let never_ends = match live.is_some() {

@@ -18,8 +18,18 @@ pub(crate) struct Overspent {
     pub(crate) limit: u64,
 }
 
+/// What stands for a budget where a call is stopped because so much was refused to it.
+pub(super) const REFUSALS: &str = "refusals";
+
 impl fmt::Display for Overspent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.budget == REFUSALS {
+            return write!(
+                f,
+                "the tool was stopped because it tried more than {} things in one call that it was not granted: grant them in the component's policy, or do not use the tool",
+                self.limit
+            );
+        }
         write!(
             f,
             "the tool used up its {} of {} for one call (permissions.resources): ask it for less, or raise it in the component's policy",

@@ -12,8 +12,10 @@ use super::super::store::State;
 use super::{Gate, Value};
 
 /// The drafts of `wasi:config` that toolchains build for: a draft has no version that another one stands in for.
-pub(crate) const CONFIG_INTERFACES: [&str; 2] =
-    ["wasi:config/store@0.2.0-rc.1", "wasi:config/store@0.2.0-draft"];
+pub(crate) const CONFIG_INTERFACES: [&str; 2] = [
+    "wasi:config/store@0.2.0-rc.1",
+    "wasi:config/store@0.2.0-draft",
+];
 
 /// `wasi:config/store.error`. Never given: what is not granted is not there.
 #[derive(ComponentType, Lower, Lift, Clone, Debug)]

@@ -270,11 +270,14 @@ impl FilesView<'_> {
         path: &str,
         opening: Opening,
     ) -> FsResult<Descriptor> {
-        let place = self.walk(base, path, opening.follows, opening.need()).await?;
+        let place = self
+            .walk(base, path, opening.follows, opening.need())
+            .await?;
         if place.kind() == Some(FileType::Directory) && !opening.writes {
             self.check(Need::Either, &place.path)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            let opened = blocking(move || (path::open(&place, flags, Mode::empty()), place)).await?;
+            let opened =
+                blocking(move || (path::open(&place, flags, Mode::empty()), place)).await?;
             let (file, place) = (opened.0.map_err(failed)?, opened.1);
             return Ok(self.open_directory(file, &place.path));
         }
@@ -491,10 +494,8 @@ impl HostDescriptor for FilesView<'_> {
             (Some(_), None) => return Err(ErrorCode::NotPermitted.into()),
         }
         let none = AtFlags::empty();
-        done(move || {
-            rustix::fs::linkat(&*old.parent, old.name(), &*new.parent, new.name(), none)
-        })
-        .await
+        done(move || rustix::fs::linkat(&*old.parent, old.name(), &*new.parent, new.name(), none))
+            .await
     }
 
     async fn open_at(
@@ -551,7 +552,10 @@ impl HostDescriptor for FilesView<'_> {
                 return Err(ErrorCode::Access.into());
             };
             for entry in entries {
-                let (old, new) = (format!("{}/{entry}", old.path), format!("{}/{entry}", new.path));
+                let (old, new) = (
+                    format!("{}/{entry}", old.path),
+                    format!("{}/{entry}", new.path),
+                );
                 self.check_move(&old, &new)?;
             }
         }

@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::audit::{Event, Kind, Outcome};
-use crate::limits::{HTTP_BYTES_PER_CALL, HTTP_REQUESTS_PER_CALL, OPEN_FILES_PER_CALL};
+use crate::limits::{
+    HTTP_BYTES_PER_CALL, HTTP_REQUESTS_PER_CALL, OPEN_FILES_PER_CALL, REFUSALS_PER_CALL_MAX,
+};
 use crate::policy::permission::{Access, Ask, Budgets, By, Decider, Protocol, Verdict};
 
 use super::super::call::Control;
+use super::budget::REFUSALS;
 use super::{Behalf, Grants, Outward, Overspent};
 
 /// Refusals of one call that its caller is told.
@@ -70,7 +73,11 @@ impl Guard {
         match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
             Some(narrow) if granted.is_allowed => {
                 let narrowed = narrow.decide(ask);
-                if narrowed.is_allowed { granted } else { narrowed }
+                if narrowed.is_allowed {
+                    granted
+                } else {
+                    narrowed
+                }
             }
             _ => granted,
         }
@@ -92,7 +99,11 @@ impl Guard {
         match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
             Some(narrow) if granted.is_allowed => {
                 let narrowed = by(narrow);
-                if narrowed.is_allowed { granted } else { narrowed }
+                if narrowed.is_allowed {
+                    granted
+                } else {
+                    narrowed
+                }
             }
             _ => granted,
         }
@@ -123,7 +134,6 @@ impl Visible {
             .zip(&other.0)
             .all(|(own, others)| !own || *others)
     }
-
 }
 
 /// What one call has used up, and what was refused to it.
@@ -276,6 +286,9 @@ impl Gate {
         let behalf = {
             let mut scope = self.scope();
             scope.refused += 1;
+            // One that goes on and on would drown what others are refused.
+            let is_over = scope.refused > REFUSALS_PER_CALL_MAX;
+            let _ = Self::spend(&scope, is_over, REFUSALS, REFUSALS_PER_CALL_MAX);
             if scope.told.len() < TOLD_MAX {
                 let text = format!("{method} {target} was refused: {rule}");
                 if !scope.told.contains(&text) {
@@ -343,7 +356,10 @@ impl Gate {
     /// One request more.
     pub(super) fn spend_request(&self) -> Result<(), Overspent> {
         let mut scope = self.scope();
-        let limit = scope.budgets.http_requests.unwrap_or(HTTP_REQUESTS_PER_CALL);
+        let limit = scope
+            .budgets
+            .http_requests
+            .unwrap_or(HTTP_REQUESTS_PER_CALL);
         scope.http_requests += 1;
         let is_over = scope.http_requests > limit;
         Self::spend(&scope, is_over, "http_requests", limit)
@@ -425,7 +441,10 @@ fn described(ask: &Ask<'_>) -> (String, String) {
             host,
             port,
             path,
-        } => (format!("http {method}"), format!("{scheme}://{host}:{port}{path}")),
+        } => (
+            format!("http {method}"),
+            format!("{scheme}://{host}:{port}{path}"),
+        ),
         Ask::Address {
             host,
             address,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::http::{HeaderName, HeaderValue};
 
 use crate::error::{Problem, exit};
-use crate::policy::permission::{Ask, Budgets, Decide, Decider, Policy, Root, Source, Verdict, By};
+use crate::policy::permission::{Ask, Budgets, By, Decide, Decider, Policy, Root, Source, Verdict};
 use crate::secret::{Resolve, Secret, SecretRef, Shape};
 
 /// The value of a granted variable.

@@ -197,7 +197,11 @@ fn admit(
         gate.refuse(&format!("http {method}"), host, rule);
         Error::HttpRequestDenied
     };
-    if request.uri().authority().is_none_or(|all| all.as_str().contains('@')) {
+    if request
+        .uri()
+        .authority()
+        .is_none_or(|all| all.as_str().contains('@'))
+    {
         return Err(refuse(NO_USER));
     }
     let Some(target) = Target::of(request.uri()) else {
@@ -217,7 +221,10 @@ fn admit(
     if !gate.allows(&ask) {
         return Err(Error::HttpRequestDenied);
     }
-    let injector = gate.guard().grants().and_then(|grants| grants.injector.as_ref());
+    let injector = gate
+        .guard()
+        .grants()
+        .and_then(|grants| grants.injector.as_ref());
     let added = injector.map(|injector| injector(&ask)).unwrap_or_default();
     if !added.is_empty() {
         gate.gave_secret(&format!("http {method}"), &host);
@@ -225,7 +232,9 @@ fn admit(
     let authority = HeaderValue::try_from(target.authority());
     let authority = authority.map_err(|_| Error::HttpRequestUriInvalid)?;
     let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = path.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
+    *request.uri_mut() = path
+        .unwrap_or_else(|| PathAndQuery::from_static("/"))
+        .into();
     let headers = request.headers_mut();
     headers.insert(header::HOST, authority);
     for (name, value) in added {
@@ -345,7 +354,11 @@ mod tests {
             "[0:0:0:0:0:ffff:127.0.0.1]",
         ] {
             let (text, port, authority) = target(&format!("http://{host}/x")).unwrap();
-            assert_eq!((&*text, port, &*authority), ("127.0.0.1", 80, "127.0.0.1"), "{host}");
+            assert_eq!(
+                (&*text, port, &*authority),
+                ("127.0.0.1", 80, "127.0.0.1"),
+                "{host}"
+            );
         }
         assert_eq!(target("https://[::1]:8443/").unwrap().2, "[::1]:8443");
     }
@@ -359,7 +372,12 @@ mod tests {
                 ("api.example.com", 443, "api.example.com")
             );
         }
-        for none in ["https://exa mple/", "ftp://x/", "http://[fe80::1%25eth0]/", "http://.../"] {
+        for none in [
+            "https://exa mple/",
+            "ftp://x/",
+            "http://[fe80::1%25eth0]/",
+            "http://.../",
+        ] {
             assert_eq!(target(none), None, "{none}");
         }
     }

@@ -101,15 +101,15 @@ fn lookup_of(gate: &Arc<Gate>, name: &str) -> Result<Addresses, ErrorCode> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return Err(ErrorCode::InvalidArgument);
     }
+    // No name at all. Nothing is asked, and so nothing is told; where it leads is checked when it is connected to.
+    let itself = |address: IpAddr| Ok(Addresses::Ready(Ok(vec![address].into_iter())));
+    if let Ok(address) = name.parse() {
+        return itself(IpAddr::V6(address));
+    }
     match url::Host::parse(name) {
         Err(_) => Err(ErrorCode::InvalidArgument),
-        // No name at all. Nothing is asked, and so nothing is told; where it leads is checked when it is connected to.
-        Ok(url::Host::Ipv4(address)) => {
-            Ok(Addresses::Ready(Ok(vec![address.into()].into_iter())))
-        }
-        Ok(url::Host::Ipv6(address)) => {
-            Ok(Addresses::Ready(Ok(vec![address.into()].into_iter())))
-        }
+        Ok(url::Host::Ipv4(address)) => itself(address.into()),
+        Ok(url::Host::Ipv6(address)) => itself(address.into()),
         Ok(url::Host::Domain(name)) => {
             if !gate.allows(&Ask::Resolve { name: &name }) {
                 return Err(ErrorCode::AccessDenied);

@@ -173,7 +173,10 @@ impl Walk<'_> {
     fn entered(mut self) -> Result<Place, Lost> {
         if let Some((file, name)) = self.stack.pop() {
             let found = Found {
-                file: file.as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?,
+                file: file
+                    .as_fd()
+                    .try_clone_to_owned()
+                    .map_err(|_| Errno::MFILE)?,
                 kind: FileType::Directory,
             };
             let here = self.here();
@@ -214,12 +217,7 @@ impl Walk<'_> {
         Arc::clone(last.unwrap_or(self.base))
     }
 
-    fn place(
-        self,
-        parent: Arc<File>,
-        name: OsString,
-        found: Option<Found>,
-    ) -> Result<Place, Lost> {
+    fn place(self, parent: Arc<File>, name: OsString, found: Option<Found>) -> Result<Place, Lost> {
         let kind = found.as_ref().map(|found| found.kind);
         let path = self.path(&name)?;
         if self.must_be_directory && kind.is_some_and(|kind| kind != FileType::Directory) {
@@ -417,6 +415,54 @@ mod tests {
         assert_eq!(
             walk(&base, "a\0b", true).unwrap_err(),
             Lost::Failed(Errno::INVAL)
+        );
+    }
+
+    #[test]
+    fn what_is_swapped_while_it_is_walked_is_never_the_wrong_one() {
+        use std::io::Read as _;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("root");
+        std::fs::create_dir_all(root.join("inside")).unwrap();
+        std::fs::write(root.join("inside/file"), "inside").unwrap();
+        std::fs::create_dir(folder.path().join("outside")).unwrap();
+        std::fs::write(folder.path().join("outside/file"), "outside").unwrap();
+        symlink("../outside", root.join("other")).unwrap();
+        let base = base(&root);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (swapped, ended) = (Arc::clone(&base), Arc::clone(&is_over));
+        let swapping = std::thread::spawn(move || {
+            let exchange = rustix::fs::RenameFlags::EXCHANGE;
+            let mut count = 0_u64;
+            while !ended.load(Ordering::Relaxed) {
+                rustix::fs::renameat_with(&*swapped, "inside", &*swapped, "other", exchange)
+                    .unwrap();
+                count += 1;
+            }
+            count
+        });
+        let (mut found, mut refused) = (0, 0);
+        let until = std::time::Instant::now() + std::time::Duration::from_millis(500);
+        while std::time::Instant::now() < until {
+            match walk(&base, "inside/file", true) {
+                Ok(place) => {
+                    let mut text = String::new();
+                    let mut file = open(&place, OFlags::RDONLY, Mode::empty()).unwrap();
+                    file.read_to_string(&mut text).unwrap();
+                    assert_eq!(text, "inside");
+                    found += 1;
+                }
+                Err(Lost::Out(..)) => refused += 1,
+                Err(Lost::Failed(Errno::NOENT) | Lost::Nothing(..)) => {}
+                Err(lost) => panic!("{lost:?}"),
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let swaps = swapping.join().unwrap();
+        assert!(
+            found > 10 && refused > 10 && swaps > 10,
+            "{found} {refused} {swaps}"
         );
     }
 

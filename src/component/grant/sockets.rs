@@ -22,7 +22,9 @@ const UDP_INTERFACE: &str = "wasi:sockets/udp-create-socket@0.2.12";
 /// Has every socket of an instance ask its gate.
 pub(super) fn check(builder: &mut WasiCtxBuilder, gate: &Arc<Gate>) {
     let reaches_network = gate.reaches_network();
-    builder.allow_tcp(reaches_network).allow_udp(reaches_network);
+    builder
+        .allow_tcp(reaches_network)
+        .allow_udp(reaches_network);
     if reaches_network {
         let gate = Arc::clone(gate);
         builder.socket_addr_check(move |address, reason| {
@@ -71,7 +73,9 @@ fn told<T>(made: SocketResult<Resource<T>>, state: &mut State) -> wasmtime::Resu
 
 impl Gate {
     fn reaches_network(&self) -> bool {
-        self.guard().grants().is_some_and(|grants| grants.reaches_network)
+        self.guard()
+            .grants()
+            .is_some_and(|grants| grants.reaches_network)
     }
 
     fn may_have_sockets(&self, protocol: &str) -> bool {

@@ -44,7 +44,9 @@ impl InstancePool {
             .or_else(|| caller.as_ref().and_then(|caller| caller.behalf.clone()));
         // An instance that is ready was made with all that the component was granted: for a caller who may less, it has seen too much.
         let is_narrowed = component.guard().grants().is_some()
-            && behalf.as_ref().is_some_and(|behalf| behalf.narrow.is_some());
+            && behalf
+                .as_ref()
+                .is_some_and(|behalf| behalf.narrow.is_some());
         let lease = match live {
             None if !is_narrowed => self.take_ready(component),
             _ => None,

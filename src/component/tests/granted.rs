@@ -166,7 +166,9 @@ impl Court {
     /// What was refused: method, target and rule; all of this component.
     fn refusals(&self, component: &Arc<Component>) -> Vec<(String, String, String)> {
         let told = std::mem::take(&mut *self.log.0.lock().unwrap());
-        let denied = told.into_iter().filter(|told| told.outcome == Outcome::Denied);
+        let denied = told
+            .into_iter()
+            .filter(|told| told.outcome == Outcome::Denied);
         denied
             .map(|told| {
                 assert_eq!(told.kind, Kind::SecurityViolation);

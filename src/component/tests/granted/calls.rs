@@ -3,7 +3,8 @@
 use super::guest::{ACCESS, DENIED, Guest, READ};
 use super::*;
 
-const VARIABLES: &str = "  environment:\n    allow: [{key: LANG}, {key: TOKEN, secret: {secret: api}}, {key: ABSENT}]";
+const VARIABLES: &str =
+    "  environment:\n    allow: [{key: LANG}, {key: TOKEN, secret: {secret: api}}, {key: ABSENT}]";
 
 #[test]
 fn only_granted_variables_are_there_and_no_arguments() {
@@ -17,7 +18,11 @@ fn only_granted_variables_are_there_and_no_arguments() {
     assert_eq!(court.answer_of(&component), "000---");
     let refusals = court.refusals(&component);
     let expected = ["PATH", "HOME", "LANG"].map(|key| {
-        ("env read".to_owned(), key.to_owned(), "no rule allows it".to_owned())
+        (
+            "env read".to_owned(),
+            key.to_owned(),
+            "no rule allows it".to_owned(),
+        )
     });
     assert_eq!(refusals, expected);
     let component = court.load(&guest, VARIABLES);
@@ -82,7 +87,10 @@ fn a_narrowed_caller_sees_and_reaches_what_both_allow() {
     assert!(refusals[2].2.starts_with("guests.yaml:"), "{refusals:?}");
     // The next caller is not narrowed by this one.
     let (_, result) = court.call_for(&component, 0, None);
-    assert!(text(&result).starts_with("<LANG><en><TOKEN><s3cr3t>000<s3cr3t>..<open>.G"), "{result}");
+    assert!(
+        text(&result).starts_with("<LANG><en><TOKEN><s3cr3t>000<s3cr3t>..<open>.G"),
+        "{result}"
+    );
 }
 
 #[test]
@@ -120,7 +128,10 @@ fn a_tool_that_fails_says_what_was_refused_and_by_which_rule() {
     let component = court.load(&guest, "  {}");
     let (outcome, result) = court.call_for(&component, 0, None);
     assert_eq!(outcome, CallOutcome::Trap);
-    assert!(text(&result).contains("was refused: no rule allows it"), "{result}");
+    assert!(
+        text(&result).contains("was refused: no rule allows it"),
+        "{result}"
+    );
 }
 
 #[test]
@@ -135,8 +146,11 @@ fn time_on_a_processor_beyond_the_budget_ends_the_call() {
     assert!(text(&result).contains("cpu_time_ms of 30"), "{result}");
     assert!(started.elapsed() < Duration::from_secs(10));
     // A caller's own budget holds beside it.
-    let (outcome, result) =
-        court.call_for(&component, 0, Some(narrowing("  resources: {cpu_time_ms: 5}")));
+    let (outcome, result) = court.call_for(
+        &component,
+        0,
+        Some(narrowing("  resources: {cpu_time_ms: 5}")),
+    );
     assert_eq!(outcome, CallOutcome::Budget);
     assert!(text(&result).contains("cpu_time_ms of 5"), "{result}");
 }
@@ -151,7 +165,10 @@ fn memory_beyond_the_budget_is_refused_and_the_budget_named() {
     let (outcome, result) = court.call_for(&component, 0, None);
     assert_eq!(outcome, CallOutcome::Memory, "{result}");
     assert!(text(&result).contains("may have 5000000"), "{result}");
-    assert!(text(&result).contains("permissions.resources.memory_bytes"), "{result}");
+    assert!(
+        text(&result).contains("permissions.resources.memory_bytes"),
+        "{result}"
+    );
 }
 
 #[test]
@@ -164,7 +181,9 @@ fn a_component_without_imports_keeps_to_its_memory_too() {
     let load = |permissions: &str| {
         let grants = Grants::of(&policy(permissions), &Secrets, &|_| None).unwrap();
         let (options, grants) = (ComponentOptions::default(), Some(Arc::new(grants)));
-        let loaded = bench.runtime.load_granted("x", guest.as_bytes(), options, grants);
+        let loaded = bench
+            .runtime
+            .load_granted("x", guest.as_bytes(), options, grants);
         loaded.unwrap()
     };
     let (free, bound) = (load("  {}"), load("  resources: {memory_bytes: 200000}"));

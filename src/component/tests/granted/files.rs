@@ -95,7 +95,10 @@ fn what_is_granted_is_read_and_written() {
     guest.at("unlink", root, "open");
     let component = court.load(&guest, &ground.allow("read, write"));
     let answer = court.answer_of(&component);
-    assert_eq!(answer, format!("..<open>..<inner>....{NOT_PERMITTED}........."));
+    assert_eq!(
+        answer,
+        format!("..<open>..<inner>....{NOT_PERMITTED}.........")
+    );
     // A directory that was opened is the end of the way up from there.
     assert_eq!(court.refusals(&component).len(), 1);
     assert_eq!(ground.content("renamed/new"), "made");
@@ -111,7 +114,14 @@ fn paths_that_lead_out_are_refused_and_audited() {
     let mut court = Court::new();
     let (mut guest, root) = Guest::in_directory();
     let secret = ground.outside.join("secret").display().to_string();
-    for path in [&*secret, "../secret", "sub/../../secret", "up", "abs", "up/"] {
+    for path in [
+        &*secret,
+        "../secret",
+        "sub/../../secret",
+        "up",
+        "abs",
+        "up/",
+    ] {
         guest.open(root, path, 0, READ);
     }
     guest.at("unlink", root, "../secret");
@@ -132,11 +142,16 @@ fn paths_that_lead_out_are_refused_and_audited() {
     for (method, _, rule) in &refusals {
         assert!(method.starts_with("fs "), "{method}");
         assert!(
-            rule.contains("leads out") || rule.contains("lead nowhere") || rule.contains("not followed"),
+            rule.contains("leads out")
+                || rule.contains("lead nowhere")
+                || rule.contains("not followed"),
             "{rule}"
         );
     }
-    assert_eq!(fs::read_to_string(ground.outside.join("secret")).unwrap(), "secret");
+    assert_eq!(
+        fs::read_to_string(ground.outside.join("secret")).unwrap(),
+        "secret"
+    );
     assert!(!ground.outside.join("made").exists());
     assert!(!ground.data.join("planted").exists());
 }
@@ -174,7 +189,10 @@ fn a_deny_line_holds_however_the_place_is_called() {
     assert_eq!(refusals.len(), 13, "{refusals:#?}");
     for (_, target, rule) in &refusals {
         assert!(target.starts_with(&ground.at("private")), "{target}");
-        assert!(rule.starts_with("probe.policy.yaml:") && rule.contains("deny storage"), "{rule}");
+        assert!(
+            rule.starts_with("probe.policy.yaml:") && rule.contains("deny storage"),
+            "{rule}"
+        );
     }
 }
 
@@ -223,7 +241,11 @@ fn a_read_only_place_is_not_changed_in_any_way() {
     assert_eq!(answer, denied.repeat(9) + "." + &held.repeat(2) + ".<open>");
     let refusals = court.refusals(&component);
     assert_eq!(refusals.len(), 9);
-    assert!(refusals.iter().all(|(method, _, rule)| method == "fs write" && rule == "no rule allows it"));
+    assert!(
+        refusals
+            .iter()
+            .all(|(method, _, rule)| method == "fs write" && rule == "no rule allows it")
+    );
     assert_eq!(ground.content("open"), "open");
     assert!(!ground.data.join("new").exists());
 }
@@ -245,7 +267,10 @@ fn a_write_only_place_is_not_read_and_nothing_is_moved_to_where_it_could_be() {
     guest.link((root, "open"), (root, "sub/open"));
     let permissions = format!(
         "{}\n      - {{uri: \"fs://{}\", access: [read]}}",
-        ground.allow("write").replace("[{", "\n      - {").replace("}]", "}"),
+        ground
+            .allow("write")
+            .replace("[{", "\n      - {")
+            .replace("}]", "}"),
         ground.at("sub"),
     );
     let component = court.load(&guest, &permissions);
@@ -266,13 +291,20 @@ fn a_hard_link_or_rename_does_not_lead_out_of_a_read_only_place() {
     guest.open(root, "sub/mine", CREATE, WRITE);
     let permissions = format!(
         "{}\n      - {{uri: \"fs://{}\", access: [read, write]}}",
-        ground.allow("read").replace("[{", "\n      - {").replace("}]", "}"),
+        ground
+            .allow("read")
+            .replace("[{", "\n      - {")
+            .replace("}]", "}"),
         ground.at("sub"),
     );
     let component = court.load(&guest, &permissions);
     assert_eq!(court.answer_of(&component), format!("{ACCESS}{ACCESS}."));
     let refusals = court.refusals(&component);
-    assert!(refusals.iter().all(|(method, target, _)| method == "fs write" && *target == ground.at("open")));
+    assert!(
+        refusals
+            .iter()
+            .all(|(method, target, _)| method == "fs write" && *target == ground.at("open"))
+    );
 }
 
 #[test]
@@ -286,10 +318,16 @@ fn globs_and_single_files_are_what_they_say() {
     guest.list(root);
     let at = ground.at("*.txt");
     let permissions = format!("  storage:\n    allow: [{{uri: \"fs://{at}\", access: [read]}}]");
-    assert_eq!(court.answer(&guest, &permissions), format!(".{ACCESS}{ACCESS}"));
+    assert_eq!(
+        court.answer(&guest, &permissions),
+        format!(".{ACCESS}{ACCESS}")
+    );
     let at = ground.at("open");
     let permissions = format!("  storage:\n    allow: [{{uri: \"fs://{at}\", access: [read]}}]");
-    assert_eq!(court.answer(&guest, &permissions), format!("{ACCESS}.{ACCESS}"));
+    assert_eq!(
+        court.answer(&guest, &permissions),
+        format!("{ACCESS}.{ACCESS}")
+    );
 }
 
 #[test]
@@ -331,7 +369,10 @@ fn a_granted_directory_that_is_reached_by_a_link_is_known_by_both_its_names() {
         "  storage:\n    allow: [{{uri: \"fs://{0}/**\", access: [read]}}]\n    deny: [{{uri: \"fs://{0}/private\", access: [read]}}]",
         alias.display()
     );
-    assert_eq!(court.answer(&guest, &permissions), format!("..<open>{ACCESS}"));
+    assert_eq!(
+        court.answer(&guest, &permissions),
+        format!("..<open>{ACCESS}")
+    );
 }
 
 #[test]
@@ -352,5 +393,9 @@ fn more_open_files_than_the_budget_end_the_call() {
     let component = court.load(&guest, &permissions);
     let (outcome, result) = court.bench.call(&component, "{}");
     assert_eq!(outcome, CallOutcome::Budget, "{result}");
-    assert!(text(&result).contains("open_files of 2"), "{}", text(&result));
+    assert!(
+        text(&result).contains("open_files of 2"),
+        "{}",
+        text(&result)
+    );
 }

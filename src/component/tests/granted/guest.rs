@@ -151,7 +151,10 @@ impl Guest {
     }
 
     pub fn list(&mut self, directory: Held) {
-        let call = format!("(call $list (local.get $l{}) (i32.const 1024))", directory.0);
+        let call = format!(
+            "(call $list (local.get $l{}) (i32.const 1024))",
+            directory.0
+        );
         self.step(&call, 4);
     }
 
@@ -245,7 +248,9 @@ impl Guest {
 
     /// Connects a socket.
     pub fn connect(&mut self, address: [u8; 4], port: u16) {
-        let octets = address.map(|octet| format!("(i32.const {octet})")).join(" ");
+        let octets = address
+            .map(|octet| format!("(i32.const {octet})"))
+            .join(" ");
         let zeros = "(i32.const 0) ".repeat(6);
         let _ = write!(
             self.body,
@@ -333,8 +338,14 @@ impl Guest {
     }
 
     fn module(&self) -> String {
-        let data: String = self.text.iter().map(|byte| format!("\\{byte:02x}")).collect();
-        let locals: String = (0..self.locals).map(|at| format!("(local $l{at} i32)")).collect();
+        let data: String = self
+            .text
+            .iter()
+            .map(|byte| format!("\\{byte:02x}"))
+            .collect();
+        let locals: String = (0..self.locals)
+            .map(|at| format!("(local $l{at} i32)"))
+            .collect();
         let body = &self.body;
         format!(
             r#"(module {IMPORTS} {HELPERS}

@@ -42,7 +42,11 @@ impl Server {
                     None => serve(&mut stream, answer, &kept),
                     Some(config) => {
                         let mut tls = rustls::ServerConnection::new(Arc::clone(config)).unwrap();
-                        serve(&mut rustls::Stream::new(&mut tls, &mut stream), answer, &kept);
+                        serve(
+                            &mut rustls::Stream::new(&mut tls, &mut stream),
+                            answer,
+                            &kept,
+                        );
                         tls.send_close_notify();
                         let _ = tls.write_tls(&mut stream);
                     }
@@ -137,11 +141,18 @@ fn without_a_grant_no_request_leaves_whatever_the_host_is_called() {
         guest.get(&format!("{host}:{port}"), "/");
     }
     let component = court.load(&guest, "  {}");
-    assert_eq!(court.answer_of(&component), DENIED.to_string().repeat(hosts.len()));
+    assert_eq!(
+        court.answer_of(&component),
+        DENIED.to_string().repeat(hosts.len())
+    );
     let refusals = court.refusals(&component);
     assert_eq!(refusals.len(), hosts.len());
     for (method, target, rule) in refusals {
-        assert_eq!((&*method, &*rule), ("http GET", "no rule allows it"), "{target}");
+        assert_eq!(
+            (&*method, &*rule),
+            ("http GET", "no rule allows it"),
+            "{target}"
+        );
     }
     assert!(server.heads().is_empty());
     assert!(court.names.asked.lock().unwrap().is_empty());
@@ -150,14 +161,23 @@ fn without_a_grant_no_request_leaves_whatever_the_host_is_called() {
 #[test]
 fn every_notation_of_a_denied_address_is_denied_by_its_line() {
     let mut court = Court::new();
-    let hosts = ["127.1", "2130706433", "0x7f.1", "0177.1", "[::ffff:127.0.0.1]"];
+    let hosts = [
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "0177.1",
+        "[::ffff:127.0.0.1]",
+    ];
     let mut guest = Guest::default();
     for host in hosts {
         guest.get(host, "/");
     }
     let permissions = "  network:\n    allow: [{host: \"*\"}]\n    deny: [{host: 127.0.0.1}]";
     let component = court.load(&guest, permissions);
-    assert_eq!(court.answer_of(&component), DENIED.to_string().repeat(hosts.len()));
+    assert_eq!(
+        court.answer_of(&component),
+        DENIED.to_string().repeat(hosts.len())
+    );
     for (_, target, rule) in court.refusals(&component) {
         assert_eq!(target, "http://127.0.0.1:80/");
         assert!(rule.contains("deny"), "{rule}");
@@ -192,14 +212,21 @@ fn a_granted_request_is_sent_as_it_was_checked() {
     );
     let heads = server.heads();
     assert_eq!(heads.len(), 2);
-    assert!(heads[0].starts_with("GET /v1/x?q=1 HTTP/1.1\r\n"), "{}", heads[0]);
+    assert!(
+        heads[0].starts_with("GET /v1/x?q=1 HTTP/1.1\r\n"),
+        "{}",
+        heads[0]
+    );
     for head in heads {
         let host = format!("host: 127.0.0.1:{port}\r\n");
         assert!(head.to_lowercase().contains(&host), "{head}");
     }
     let refusals = court.refusals(&component);
     assert_eq!(refusals.len(), 7);
-    assert!(!format!("{refusals:?}").contains("pw"), "a password is not told: {refusals:?}");
+    assert!(
+        !format!("{refusals:?}").contains("pw"),
+        "a password is not told: {refusals:?}"
+    );
 }
 
 #[test]
@@ -215,7 +242,10 @@ fn a_name_that_leads_inside_is_refused_unless_its_address_is_granted() {
     let refusals = court.refusals(&component);
     assert_eq!(refusals.len(), 1);
     assert_eq!(refusals[0].1, format!("api.test (127.0.0.1:{port})"));
-    assert!(refusals[0].2.contains("loopback addresses are refused"), "{refusals:?}");
+    assert!(
+        refusals[0].2.contains("loopback addresses are refused"),
+        "{refusals:?}"
+    );
     assert!(server.heads().is_empty());
     let both = "  network:\n    allow: [{host: api.test}, {cidr: 127.0.0.1/32}]";
     let component = court.load(&guest, both);
@@ -265,7 +295,12 @@ fn wildcards_cover_what_is_below_and_denies_beat_them() {
     ];
     let mut court = Court::with(names, None);
     let mut guest = Guest::default();
-    for host in ["a.good.test", "evil.good.test", "good.test.evil.test", "notgood.test"] {
+    for host in [
+        "a.good.test",
+        "evil.good.test",
+        "good.test.evil.test",
+        "notgood.test",
+    ] {
         guest.get(&format!("{host}:{port}"), "/");
     }
     let permissions = "  network:\n    allow: [{host: \"*.good.test\"}, {cidr: 127.0.0.0/8}]\n    deny: [{host: evil.good.test}]";
@@ -334,10 +369,16 @@ fn a_secret_is_sent_by_the_host_to_its_host_alone_and_not_told_to_the_guest() {
     let heads = server.heads();
     let head = heads[0].to_lowercase();
     assert!(head.contains("authorization: bearer s3cr3t\r\n"), "{head}");
-    assert!(!head.contains("mine") && head.contains("x-other: 1"), "{head}");
+    assert!(
+        !head.contains("mine") && head.contains("x-other: 1"),
+        "{head}"
+    );
     assert!(!plain.heads()[0].contains("s3cr3t"));
     let told = court.log.0.lock().unwrap();
-    let given: Vec<_> = told.iter().filter(|told| told.kind == Kind::SensitiveDataAccess).collect();
+    let given: Vec<_> = told
+        .iter()
+        .filter(|told| told.kind == Kind::SensitiveDataAccess)
+        .collect();
     assert_eq!(given.len(), 1);
     assert_eq!(given[0].target, "api.test");
     assert!(!format!("{told:?}").contains("s3cr3t"));
@@ -364,7 +405,10 @@ fn headers_that_are_not_the_guests_are_not_sent() {
     let permissions = format!("  network:\n    allow: [{{host: \"127.0.0.1:{port}\"}}]");
     assert_eq!(court.answer(&guest, &permissions), "BBBBBBBB.200<hello>");
     let head = server.heads().remove(0).to_lowercase();
-    assert!(head.contains("x-mine: yes") && !head.contains("evil") && !head.contains("upgrade"), "{head}");
+    assert!(
+        head.contains("x-mine: yes") && !head.contains("evil") && !head.contains("upgrade"),
+        "{head}"
+    );
 }
 
 #[test]
@@ -379,7 +423,10 @@ fn more_requests_than_the_budget_end_the_call() {
     let network = format!("  network:\n    allow: [{{host: \"127.0.0.1:{port}\"}}]");
     let enough = format!("{network}\n  resources: {{http_requests: 3}}");
     assert_eq!(court.answer(&guest, &enough), "200<hello>".repeat(3));
-    let component = court.load(&guest, &format!("{network}\n  resources: {{http_requests: 2}}"));
+    let component = court.load(
+        &guest,
+        &format!("{network}\n  resources: {{http_requests: 2}}"),
+    );
     // Each call has its own.
     for _ in 0..2 {
         let (outcome, result) = court.bench.call(&component, "{}");
@@ -401,10 +448,20 @@ fn more_bytes_than_the_budget_end_the_call_both_ways() {
     guest.then("(loop $wait (br $wait))");
     let mut sends = Guest::default();
     let body = "y".repeat(3_000);
-    sends.request_with(2, false, &format!("127.0.0.1:{port}"), "/", &[], Some(&body));
+    sends.request_with(
+        2,
+        false,
+        &format!("127.0.0.1:{port}"),
+        "/",
+        &[],
+        Some(&body),
+    );
     sends.then("(loop $wait (br $wait))");
     for guest in [&guest, &sends] {
-        let component = court.load(guest, &format!("{network}\n  resources: {{http_bytes: 2000}}"));
+        let component = court.load(
+            guest,
+            &format!("{network}\n  resources: {{http_bytes: 2000}}"),
+        );
         let (outcome, result) = court.bench.call(&component, "{}");
         assert_eq!(outcome, CallOutcome::Budget, "{result}");
         assert!(text(&result).contains("http_bytes of 2000"), "{result}");

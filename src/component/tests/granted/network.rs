@@ -16,11 +16,18 @@ fn without_a_grant_there_is_no_socket_and_no_lookup() {
     guest.connect([127, 0, 0, 1], 80);
     guest.lookup("api.test");
     let component = court.load(&guest, "  {}");
-    assert_eq!(court.answer_of(&component), format!("{SOCKET_DENIED}{SOCKET_DENIED}"));
+    assert_eq!(
+        court.answer_of(&component),
+        format!("{SOCKET_DENIED}{SOCKET_DENIED}")
+    );
     let refusals = court.refusals(&component);
     let methods: Vec<_> = refusals.iter().map(|(method, ..)| &**method).collect();
     assert_eq!(methods, ["tcp socket", "dns lookup"]);
-    assert!(refusals.iter().all(|(.., rule)| rule == "no rule allows it"));
+    assert!(
+        refusals
+            .iter()
+            .all(|(.., rule)| rule == "no rule allows it")
+    );
     assert!(court.names.asked.lock().unwrap().is_empty());
 }
 
@@ -65,12 +72,22 @@ fn a_name_is_looked_up_if_a_line_is_about_it_and_leads_where_it_may() {
     let permissions = "  network:\n    allow: [{host: \"*.test\"}, {cidr: 127.0.0.1/32}]";
     let component = court.load(&guest, permissions);
     let denied = SOCKET_DENIED;
-    assert_eq!(court.answer_of(&component), format!(".001..{denied}{denied}S"));
+    assert_eq!(
+        court.answer_of(&component),
+        format!(".001..{denied}{denied}S")
+    );
     let refusals = court.refusals(&component);
     assert_eq!(refusals.len(), 2, "{refusals:?}");
     assert!(refusals[0].2.contains("private addresses"), "{refusals:?}");
     assert_eq!(refusals[1].1, "other.example");
-    assert!(!court.names.asked.lock().unwrap().contains(&"other.example".to_owned()));
+    assert!(
+        !court
+            .names
+            .asked
+            .lock()
+            .unwrap()
+            .contains(&"other.example".to_owned())
+    );
 }
 
 #[test]
