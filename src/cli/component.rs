@@ -180,7 +180,7 @@ fn inspect(config: &Config, store: &Store, name: &str) -> Result<u8, Problem> {
     let bytes = store.read(&manifest)?;
     let options = config.component_options.get(&manifest.name);
     let component = loading::runtime(config)?
-        .load_with(&manifest.name, &bytes, options.copied().unwrap_or_default())
+        .load_with(&manifest.name, &bytes, options.cloned().unwrap_or_default())
         .map_err(|error| error.into_problem(format!("{} ({})", manifest.name, manifest.source)))?;
     let listed = component.definitions();
     let mut tools: Vec<serde_json::Value> = component

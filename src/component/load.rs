@@ -79,8 +79,8 @@ impl Component {
     }
 
     /// What the operator chose about it.
-    pub fn options(&self) -> ComponentOptions {
-        self.options
+    pub fn options(&self) -> &ComponentOptions {
+        &self.options
     }
 
     /// Whether its calls need to know who calls: they go through [`InstancePool::invoke`](super::InstancePool::invoke). So it is for a

@@ -2,6 +2,7 @@
 //! nothing else.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::audit::Audit;
@@ -11,7 +12,9 @@ use crate::component::{Component, ComponentOptions, Runtime, RuntimeOptions};
 use crate::error::Problem;
 
 use super::config::Config;
+use super::manifest::{self, Provision};
 use super::pins::{OnChange, Pins};
+use super::policies::{self, Policies};
 use super::store::{Change, Store, Watch};
 use super::upstreams::OfferSet;
 
@@ -24,6 +27,7 @@ pub struct ComponentSet {
     generation: u64,
     list_page_max: usize,
     options: BTreeMap<String, ComponentOptions>,
+    policies: Policies,
     upstreams: OfferSet,
     pins: Option<Arc<Pins>>,
     neutralises: bool,
@@ -62,18 +66,24 @@ impl ComponentSet {
         let mut problems = change.damaged.clone();
         let mut failed = Vec::new();
         for (manifest, bytes) in &change.added {
-            let options = self.options_of(&manifest.name);
-            match runtime.load_with(&manifest.name, bytes, options) {
+            let beside = self.policies.beside(&manifest.name);
+            let loaded = self
+                .options_of(&manifest.name, &beside)
+                .and_then(|options| {
+                    let loaded = runtime.load_with(&manifest.name, bytes, options);
+                    loaded.map_err(|error| {
+                        error.into_problem(format!("{} ({})", manifest.name, manifest.source))
+                    })
+                });
+            match loaded {
                 Ok(component) => {
                     self.stored.insert(manifest.name.clone(), component);
                     // What was only there for a first try does not come back in the life of this process.
                     self.demo.clear();
                 }
-                Err(error) => {
+                Err(problem) => {
                     failed.push(manifest.name.as_str());
-                    problems.push(
-                        error.into_problem(format!("{} ({})", manifest.name, manifest.source)),
-                    );
+                    problems.push(problem);
                 }
             }
         }
@@ -96,8 +106,45 @@ impl ComponentSet {
             .find(|component| component.id() == id)
     }
 
-    fn options_of(&self, name: &str) -> ComponentOptions {
-        self.options.get(name).copied().unwrap_or_default()
+    /// What was chosen about a component, with its policy; `beside` is where that is if the configuration has none.
+    fn options_of(&self, name: &str, beside: &Path) -> Result<ComponentOptions, Problem> {
+        let options = self.options.get(name).cloned().unwrap_or_default();
+        self.policies.complete(options, name, beside)
+    }
+
+    /// Loads a component file that was named.
+    fn load_named(&mut self, runtime: &Runtime, path: &Path) -> Result<(), Problem> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let options = self.options_of(&name, &policies::beside(path))?;
+        let loaded = runtime.load_file_with(path, |_| options);
+        self.named
+            .push(loaded.map_err(|error| error.into_problem(path.display().to_string()))?);
+        Ok(())
+    }
+
+    /// Loads a component of a manifest: the bytes that are checked are those that are loaded.
+    fn load_provision(
+        &mut self,
+        runtime: &Runtime,
+        config: &Config,
+        provision: &Provision,
+    ) -> Result<(), Problem> {
+        let bytes = provision.read(&config.limits)?;
+        let options = self
+            .options
+            .get(&provision.name)
+            .cloned()
+            .unwrap_or_default();
+        let options = ComponentOptions {
+            policy: Some(Arc::clone(&provision.policy)),
+            profiles: self.policies.profiles().clone(),
+            ..options
+        };
+        let loaded = runtime.load_with(&provision.name, &bytes, options);
+        self.named.push(
+            loaded.map_err(|error| error.into_problem(provision.path.display().to_string()))?,
+        );
+        Ok(())
     }
 
     /// Warns of options for components that are not there: they may come later, or their name is misspelt.
@@ -178,13 +225,21 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
     let mut set = ComponentSet {
         list_page_max: config.limits.list_page_max,
         options: config.component_options.clone(),
+        policies: Policies::new(config)?,
         neutralises: config.sanitize.descriptions,
         ..ComponentSet::default()
     };
     for path in &config.components {
-        let loaded = runtime.load_file_with(path, |name| set.options_of(name));
-        set.named
-            .push(loaded.map_err(|error| error.into_problem(path.display().to_string()))?);
+        set.load_named(&runtime, path)?;
+    }
+    let provisions = config.manifest.as_deref().map(manifest::read);
+    for provision in provisions.transpose()?.iter().flatten() {
+        match set.load_provision(&runtime, config, provision) {
+            Err(problem) if config.continue_on_provisioning_failure => {
+                tracing::error!(%problem, "a component of the manifest is not served");
+            }
+            loaded => loaded?,
+        }
     }
     let mut watch = config
         .component_dir
@@ -198,7 +253,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
     }
     if config.demo && set.stored.is_empty() {
         set.demo = runtime
-            .load_demo_with(|name| set.options_of(name))
+            .load_demo_with(|name| set.options.get(name).cloned().unwrap_or_default())
             .map_err(|error| error.into_problem("demo"))?;
     }
     set.warn_of_unused_options();

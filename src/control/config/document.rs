@@ -11,6 +11,7 @@ use super::auth_document::AuthDocument;
 use super::choices::{Instances, ManagementTools};
 use super::hardening::HardeningDocument;
 use super::limits_document::LimitsDocument;
+use super::permissions::ProfileDocument;
 use super::pinning::{PinningDocument, SanitizeDocument};
 use super::rates_document::RatesDocument;
 use super::rules_document::{EffectName, RoleDocument, RuleDocument};
@@ -18,6 +19,7 @@ use super::tls::TlsDocument;
 use super::secrets::SecretsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
+use crate::policy::permission::Permissions;
 use super::{Io, LogFormat, LogLevel, Profile};
 
 /// The whole file. Every key is optional.
@@ -32,9 +34,12 @@ pub(super) struct Document {
     pub(super) io: Option<Io>,
     pub(super) profile: Option<Profile>,
     pub(super) components: Option<Vec<PathBuf>>,
+    pub(super) manifest: Option<PathBuf>,
+    pub(super) continue_on_provisioning_failure: Option<bool>,
     pub(super) component_dir: Option<PathBuf>,
     #[serde(default)]
     pub(super) component_options: BTreeMap<String, ComponentOptions>,
+    pub(super) permission_profiles: Option<Vec<Spanned<ProfileDocument>>>,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) secrets: Option<SecretsDocument>,
@@ -74,6 +79,8 @@ pub(super) struct Document {
 pub(super) struct ComponentOptions {
     #[serde(default)]
     pub(super) instances: Instances,
+    pub(super) policy: Option<PathBuf>,
+    pub(super) permissions: Option<Spanned<Option<Permissions>>>,
 }
 
 /// `performance:`. A key of type [`NotYet`] is known and refused: silently ignoring it would promise what is not done.

@@ -25,6 +25,7 @@ use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::tape::RecorderHandle;
 pub use manifest::Manifest;
+pub(super) use manifest::digest;
 pub use source::read_component;
 pub use watch::{Change, POLL_INTERVAL, Watch};
 

@@ -4,13 +4,16 @@
 
 mod address;
 mod ask;
+mod diff;
 mod document;
+mod edit;
 mod effective;
 mod fault;
 mod host;
 mod inject;
 mod network;
 mod policy;
+mod profile;
 mod resources;
 mod rule;
 mod storage;
@@ -20,10 +23,12 @@ mod urlpath;
 
 pub use ask::{Access, Ask, By, Protocol, Verdict};
 pub use document::Permissions;
+pub use edit::{Change, Edited, Nowhere, edit};
 pub use effective::Effective;
 pub use fault::{Fault, Remark};
 pub use inject::Injection;
 pub use policy::{POLICY_BYTES_MAX, Policy, Source, Use, Variable};
+pub use profile::{Callers, Profile, Profiles};
 pub use resources::{Budgets, quantity_bytes};
 pub use storage::Root;
 

@@ -266,6 +266,7 @@ impl Rule {
         let paths =
             self.paths.is_empty() || (!other.paths.is_empty() && other.paths.iter().all(led));
         let protocols = (self.tcp || !other.tcp) && (self.udp || !other.udp);
-        target && ports && schemes && methods && paths && protocols
+        let injects = self.injection == other.injection || other.injection.is_none();
+        target && ports && schemes && methods && paths && protocols && injects
     }
 }

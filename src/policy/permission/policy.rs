@@ -54,6 +54,12 @@ pub struct Variable {
     by: By,
 }
 
+impl Variable {
+    pub(super) fn by(&self) -> &By {
+        &self.by
+    }
+}
+
 /// A policy. Immutable; several calls share one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
