@@ -8,6 +8,8 @@ mod child;
 mod component;
 mod key;
 mod manage;
+mod permission;
+mod policy;
 mod probe;
 mod serve;
 mod tool;
@@ -74,6 +76,12 @@ enum Command {
     /// Manage what upstreams need of an operator.
     #[command(subcommand, after_help = upstream::EXAMPLES)]
     Upstream(upstream::UpstreamCommand),
+    /// Read, explain and compare what components may reach.
+    #[command(subcommand, after_help = policy::EXAMPLES)]
+    Policy(policy::PolicyCommand),
+    /// Grant a component what it may reach, and take it back.
+    #[command(subcommand, after_help = permission::EXAMPLES)]
+    Permission(permission::PermissionCommand),
     /// Say whether this host is fit, and what to change where it is not.
     Probe(probe::ProbeArgs),
     /// Watch over one child of margay's: for margay itself.
@@ -191,6 +199,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Manage(args) => manage::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Upstream(command) => upstream::run(&command),
+        Command::Policy(command) => policy::run(&command),
+        Command::Permission(command) => permission::run(&command),
         Command::Probe(args) => probe::run(&args),
         Command::KeepChild(args) => child::keep(&args),
         Command::LaunchChild(args) => child::launch(&args),
