@@ -1,5 +1,6 @@
 //! `margay policy`: read, explained and compared without a server.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -82,6 +83,9 @@ pub(super) struct ExplainArgs {
     /// For this caller: its subject, as rules have it. Profiles of the configuration narrow what it may do.
     #[arg(long = "as", value_name = "PRINCIPAL")]
     principal: Option<String>,
+    /// If the name of the host leads to this address.
+    #[arg(long, value_name = "ADDRESS")]
+    leads_to: Option<IpAddr>,
     /// The caller's issuer.
     #[arg(long, requires = "principal")]
     issuer: Option<String>,
@@ -206,8 +210,8 @@ fn ask(decider: &dyn Decide, args: &ExplainArgs) -> Result<Verdict, Problem> {
         "write" => path(decider, Access::Write, object),
         "env" => Ok(decider.decide(&Ask::Environment { key: object })),
         "resolve" => Ok(decider.decide(&Ask::Resolve { name: object })),
-        "connect" => connect(decider, object),
-        method => request(decider, method, object),
+        "connect" => connect(decider, object, args),
+        method => request(decider, method, object, args),
     }
 }
 
@@ -244,8 +248,14 @@ fn path(decider: &dyn Decide, access: Access, text: &str) -> Result<Verdict, Pro
     }))
 }
 
-/// A bare TCP connection: to a name, if it may be looked up; where it leads is asked about when it is known.
-fn connect(decider: &dyn Decide, text: &str) -> Result<Verdict, Problem> {
+/// Where a name leads, as far as that is known.
+fn leads_to(host: &str, args: &ExplainArgs) -> Option<IpAddr> {
+    let loopback = (host == "localhost").then_some(Ipv4Addr::LOCALHOST.into());
+    args.leads_to.or(loopback)
+}
+
+/// A bare TCP connection: to a name, if it may be looked up; where it leads is asked about as far as it is known.
+fn connect(decider: &dyn Decide, text: &str, args: &ExplainArgs) -> Result<Verdict, Problem> {
     const FORM: &str = "write it like 10.0.0.7:5432, [::1]:80 or db.internal:5432";
     let (host, port) = text
         .rsplit_once(':')
@@ -268,15 +278,17 @@ fn connect(decider: &dyn Decide, text: &str) -> Result<Verdict, Problem> {
     if !resolved.is_allowed {
         return Ok(resolved);
     }
-    // An address of the Internet that no line can be about by itself; that of localhost is known.
-    let address = match host {
-        "localhost" => std::net::Ipv4Addr::LOCALHOST,
-        _ => std::net::Ipv4Addr::new(192, 31, 196, 1),
-    };
-    Ok(decider.decide(&ask(Some(host), address.into())))
+    // Where nobody knows: somewhere in the Internet.
+    let address = leads_to(host, args).unwrap_or(Ipv4Addr::new(1, 1, 1, 1).into());
+    Ok(decider.decide(&ask(Some(host), address)))
 }
 
-fn request(decider: &dyn Decide, method: &str, text: &str) -> Result<Verdict, Problem> {
+fn request(
+    decider: &dyn Decide,
+    method: &str,
+    text: &str,
+    args: &ExplainArgs,
+) -> Result<Verdict, Problem> {
     let is_method = method
         .bytes()
         .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
@@ -301,17 +313,16 @@ fn request(decider: &dyn Decide, method: &str, text: &str) -> Result<Verdict, Pr
         port,
         path,
     });
-    if verdict.is_allowed && host == "localhost" {
-        let address = std::net::Ipv4Addr::LOCALHOST.into();
-        let ask = Ask::Address {
-            host: Some(host),
-            address,
-            port,
-            scheme: Some(parsed.scheme()),
-            protocol: Protocol::Tcp,
-        };
-        let there = decider.decide(&ask);
-        return Ok(if there.is_allowed { verdict } else { there });
-    }
-    Ok(verdict)
+    let Some(address) = leads_to(host, args).filter(|_| verdict.is_allowed) else {
+        return Ok(verdict);
+    };
+    let (host, scheme, protocol) = (Some(host), Some(parsed.scheme()), Protocol::Tcp);
+    let there = decider.decide(&Ask::Address {
+        host,
+        address,
+        port,
+        scheme,
+        protocol,
+    });
+    Ok(if there.is_allowed { verdict } else { there })
 }

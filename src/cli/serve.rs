@@ -49,6 +49,10 @@ Configuration file (every key is optional, an unknown one is an error):
     files: {command: npx, args: [server-filesystem, /data], prefix: always}
   component_options:       # by a component's name
     notes: {instances: per-session}    # or singleton; fresh if not said
+    weather: {policy: weather.policy.yaml}   # else the one beside it
+  permission_profiles:     # leave less of what was granted to some callers
+    - {name: guests, who: {roles: [guest]},
+       permissions: {network: {allow: [{host: api.example.com}]}}}
   performance:
     concurrency: {max_concurrent_requests: 1000}
     network: {tcp_nodelay: true, keep_alive_interval: 30s}

@@ -263,3 +263,96 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
         watch,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::control::store::Manifest;
+    use crate::limits::Limits;
+    use crate::policy::permission::{Ask, Decide};
+
+    const ECHO: &str = include_str!("../component/demo/echo.wat");
+
+    fn put(directory: &Path, policy: &str) {
+        fs::write(directory.join("echo.policy.yaml"), policy).unwrap();
+    }
+
+    fn granting(host: &str) -> String {
+        format!("version: \"1.0\"\npermissions: {{network: {{allow: [{{host: {host}}}]}}}}\n")
+    }
+
+    #[test]
+    fn a_component_has_the_policy_beside_it_and_keeps_it_until_another_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = Manifest::new(
+            "echo".to_owned(),
+            ECHO.as_bytes(),
+            folder.path(),
+            Vec::new(),
+        );
+        fs::write(
+            folder.path().join(format!("{}.wasm", manifest.digest)),
+            ECHO,
+        )
+        .unwrap();
+        fs::write(folder.path().join("echo.json"), manifest.to_json()).unwrap();
+        let runtime = Runtime::new(&Limits::default(), RuntimeOptions::default()).unwrap();
+        let mut set = ComponentSet::default();
+        set.policies = Policies::of_directory(folder.path());
+        let mut watch = Watch::new(Store::new(folder.path()));
+        let mut look = |set: &mut ComponentSet| {
+            let change = watch.poll().unwrap();
+            let problems = set.apply(&runtime, &change);
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let resolves = |set: &ComponentSet, name: &str| {
+            set.stored.get("echo").map(|component| {
+                let policy = component.options().policy.as_ref();
+                policy.is_some_and(|policy| policy.decide(&Ask::Resolve { name }).is_allowed)
+            })
+        };
+        put(
+            folder.path(),
+            "version: \"1.0\"\npermissions: {netwrok: {}}\n",
+        );
+        let problems = look(&mut set);
+        assert!(
+            problems[0].contains("did you mean `network`"),
+            "{problems:?}"
+        );
+        assert_eq!(
+            resolves(&set, "a.com"),
+            None,
+            "what cannot be read loads nothing"
+        );
+        put(folder.path(), &granting("a.com"));
+        assert_eq!(look(&mut set), [""; 0]);
+        assert_eq!(
+            (resolves(&set, "a.com"), resolves(&set, "b.com")),
+            (Some(true), Some(false))
+        );
+        put(folder.path(), "version: \"3.0\"\npermissions: {}\n");
+        assert_eq!(look(&mut set).len(), 1, "it is told once");
+        assert!(look(&mut set).is_empty());
+        assert_eq!(
+            resolves(&set, "a.com"),
+            Some(true),
+            "what was granted stays while a change cannot be read"
+        );
+        put(folder.path(), &granting("b.com"));
+        assert!(look(&mut set).is_empty());
+        assert_eq!(
+            (resolves(&set, "a.com"), resolves(&set, "b.com")),
+            (Some(false), Some(true))
+        );
+        fs::remove_file(folder.path().join("echo.policy.yaml")).unwrap();
+        assert!(look(&mut set).is_empty());
+        assert_eq!(
+            resolves(&set, "b.com"),
+            Some(false),
+            "without a policy nothing is granted"
+        );
+    }
+}

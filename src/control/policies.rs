@@ -74,6 +74,15 @@ impl Policies {
         })
     }
 
+    /// Those of a directory, for tests.
+    #[cfg(test)]
+    pub(super) fn of_directory(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Where the policy of a component of the directory is, if the configuration has none for it.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}{SUFFIX}"))

@@ -4,6 +4,7 @@
 
 mod address;
 mod ask;
+mod check;
 mod diff;
 mod document;
 mod edit;
@@ -14,6 +15,8 @@ mod inject;
 mod network;
 mod policy;
 mod profile;
+#[cfg(test)]
+mod properties;
 mod resources;
 mod rule;
 mod storage;
@@ -22,6 +25,7 @@ mod tests;
 mod urlpath;
 
 pub use ask::{Access, Ask, By, Protocol, Verdict};
+pub use check::check;
 pub use document::Permissions;
 pub use edit::{Change, Edited, Nowhere, edit};
 pub use effective::Effective;
