@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Kind};
 use crate::catalog::pin::Judge;
 use crate::catalog::{Catalog, Sources};
 use crate::component::{Component, ComponentOptions, Runtime, RuntimeOptions};
 use crate::error::Problem;
 
+use super::audit;
 use super::config::Config;
 use super::manifest::{self, Provision};
 use super::pins::{OnChange, Pins};
@@ -30,6 +31,7 @@ pub struct ComponentSet {
     policies: Policies,
     upstreams: OfferSet,
     pins: Option<Arc<Pins>>,
+    audit: Audit,
     neutralises: bool,
 }
 
@@ -66,6 +68,7 @@ impl ComponentSet {
         let mut problems = change.damaged.clone();
         let mut failed = Vec::new();
         for (manifest, bytes) in &change.added {
+<<<<<<< HEAD
             let beside = self.policies.beside(&manifest.name);
             let loaded = self
                 .options_of(&manifest.name, &beside)
@@ -76,13 +79,28 @@ impl ComponentSet {
                     })
                 });
             match loaded {
+=======
+            let options = self.options_of(&manifest.name);
+            let loaded = |detail: &str| {
+                let (name, digest) = (&manifest.name, &manifest.digest);
+                audit::component(&self.audit, Kind::ComponentLoad, name, digest, detail);
+            };
+            match runtime.load_with(&manifest.name, bytes, options) {
+>>>>>>> main
                 Ok(component) => {
+                    loaded("");
                     self.stored.insert(manifest.name.clone(), component);
                     // What was only there for a first try does not come back in the life of this process.
                     self.demo.clear();
                 }
                 Err(problem) => {
                     failed.push(manifest.name.as_str());
+<<<<<<< HEAD
+=======
+                    let problem =
+                        error.into_problem(format!("{} ({})", manifest.name, manifest.source));
+                    loaded(&problem.to_string());
+>>>>>>> main
                     problems.push(problem);
                 }
             }
@@ -94,6 +112,8 @@ impl ComponentSet {
                 .any(|(new, _)| new.name == manifest.name);
             if !replaced && !failed.contains(&manifest.name.as_str()) {
                 self.stored.remove(&manifest.name);
+                let (name, digest) = (&manifest.name, &manifest.digest);
+                audit::component(&self.audit, Kind::ComponentUnload, name, digest, "");
             }
         }
         problems
@@ -158,6 +178,15 @@ impl ComponentSet {
                 );
             }
         }
+    }
+
+    /// From now on this audit log is told what is loaded and removed; at once, what is there already.
+    pub fn tell(&mut self, audit: Audit) {
+        for component in self.all() {
+            let (name, digest) = (component.name(), component.digest());
+            audit::component(&audit, Kind::ComponentLoad, name, &digest, "");
+        }
+        self.audit = audit;
     }
 
     /// From now on the pins of this configuration say what may be offered.

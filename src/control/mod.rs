@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod audit;
 pub mod auth;
 pub mod components;
 pub mod config;

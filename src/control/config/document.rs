@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
+use super::audit::AuditDocument;
 use super::auth_document::AuthDocument;
 use super::choices::{Instances, ManagementTools};
 use super::hardening::HardeningDocument;
@@ -15,8 +16,8 @@ use super::permissions::ProfileDocument;
 use super::pinning::{PinningDocument, SanitizeDocument};
 use super::rates_document::RatesDocument;
 use super::rules_document::{EffectName, RoleDocument, RuleDocument};
-use super::tls::TlsDocument;
 use super::secrets::SecretsDocument;
+use super::tls::TlsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
 use crate::policy::permission::Permissions;
@@ -43,6 +44,7 @@ pub(super) struct Document {
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) secrets: Option<SecretsDocument>,
+    pub(super) audit: Option<AuditDocument>,
     pub(super) request_state_key_file: Option<PathBuf>,
     pub(super) http_sse: Option<bool>,
     #[serde(default)]

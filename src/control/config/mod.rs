@@ -4,6 +4,7 @@
 //! never ignored. Values carry units. What comes out is complete: every default is filled in and every relation is checked.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod auth;
 mod auth_document;
 mod choices;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 use serde_saphyr::Spanned;
 
+use super::secrets::StorePlace;
 use crate::component::ComponentOptions;
 use crate::control::auth::AuthOptions;
 use crate::control::pins::PinOptions;
@@ -47,11 +49,11 @@ use crate::limits::Limits;
 use crate::policy::auth::Resource;
 use crate::policy::{RateOptions, RuleOptions};
 use crate::upstream::settings::Upstream;
+pub use audit::{AuditSettings, WhenFull};
 pub(crate) use auth::{parse_date, parse_keys, show_date};
 pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
 };
-use super::secrets::StorePlace;
 use document::Document;
 pub(crate) use crate::error::nearest;
 pub(super) use refusal::invalid;
@@ -101,6 +103,8 @@ pub struct Config {
     pub cache_dir: PathBuf,
     /// Where what outlives a restart is kept: the key of request states.
     pub state_dir: PathBuf,
+    /// The audit log, where one is kept.
+    pub audit: Option<AuditSettings>,
     /// Where the encrypted store of secrets is, and what opens it.
     pub secrets: StorePlace,
     /// A key of request states that several replicas share; `None`: one of our own, in `state_dir`.
@@ -111,7 +115,7 @@ pub struct Config {
     pub pinning: PinOptions,
     /// Where texts are made harmless for terminals and readers.
     pub sanitize: Sanitize,
-    /// Where the tools are that load components and grant permissions.
+    /// Where the tools are that load and remove components.
     pub management_tools: ManagementTools,
     /// Names under which the server may be called, beside loopback and the listen address.
     pub allowed_hosts: Vec<String>,
@@ -287,6 +291,7 @@ impl Parsed<'_> {
             cache_dir: self.cache_dir(overrides),
             state_dir: self.state_dir(overrides),
             secrets: self.secrets(overrides),
+            audit: self.audit(overrides, !listen.ip().is_loopback())?,
             request_state_key_file: document
                 .request_state_key_file
                 .as_ref()
