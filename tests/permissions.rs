@@ -304,10 +304,14 @@ fn a_running_server_takes_a_grant_at_once_and_a_faulty_policy_not_at_all() {
             "--shards",
             "1",
         ])
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    let mut announced = String::new();
+    let mut output = BufReader::new(server.stdout.take().unwrap());
+    output.read_line(&mut announced).unwrap();
+    assert!(announced.starts_with("margay serves"), "{announced}");
     let (tell, told) = channel();
     let errors = BufReader::new(server.stderr.take().unwrap());
     let reader = std::thread::spawn(move || {

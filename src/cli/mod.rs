@@ -71,7 +71,7 @@ enum Command {
     /// Manage the directory of loaded components.
     #[command(subcommand, after_help = component::EXAMPLES)]
     Component(component::ComponentCommand),
-    /// Serve the management tools on standard input and output: they load and remove components.
+    /// Serve the management tools on standard input and output: they load components and grant permissions.
     Manage(manage::ManageArgs),
     /// Make API keys, for callers that are asked who they are.
     #[command(subcommand, after_help = key::EXAMPLES)]
@@ -79,21 +79,18 @@ enum Command {
     /// Manage what upstreams need of an operator.
     #[command(subcommand, after_help = upstream::EXAMPLES)]
     Upstream(upstream::UpstreamCommand),
-<<<<<<< HEAD
     /// Read, explain and compare what components may reach.
     #[command(subcommand, after_help = policy::EXAMPLES)]
     Policy(policy::PolicyCommand),
     /// Grant a component what it may reach, and take it back.
     #[command(subcommand, after_help = permission::EXAMPLES)]
     Permission(permission::PermissionCommand),
-=======
     /// Manage the encrypted store of secrets.
     #[command(subcommand, after_help = secret::EXAMPLES)]
     Secret(secret::SecretCommand),
     /// Check or show the audit log.
     #[command(subcommand, after_help = audit::EXAMPLES)]
     Audit(audit::AuditCommand),
->>>>>>> main
     /// Say whether this host is fit, and what to change where it is not.
     Probe(probe::ProbeArgs),
     /// Watch over one child of margay's: for margay itself.
@@ -211,13 +208,10 @@ fn run(cli: Cli) -> ExitCode {
         Command::Manage(args) => manage::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Upstream(command) => upstream::run(&command),
-<<<<<<< HEAD
         Command::Policy(command) => policy::run(&command),
         Command::Permission(command) => permission::run(&command),
-=======
         Command::Secret(command) => secret::run(&command),
         Command::Audit(command) => audit::run(&command),
->>>>>>> main
         Command::Probe(args) => probe::run(&args),
         Command::KeepChild(args) => child::keep(&args),
         Command::LaunchChild(args) => child::launch(&args),

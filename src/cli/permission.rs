@@ -170,6 +170,11 @@ fn change(component: &str, common: &Common, change: &Change) -> Result<u8, Probl
             "The file was written anew: it was not in a style that can be changed by lines, and its comments are gone.",
         )?;
     }
+    if matches!(change, Change::GrantStorage { .. }) {
+        print_line(
+            "A confined server (see `hardening`) reaches a place outside of those it knew at its start after the next one.",
+        )?;
+    }
     if let Some(line) = still_allowed(change, &done.policy) {
         print_line(&format!("Another line still allows it: {line}"))?;
     }

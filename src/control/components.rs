@@ -68,7 +68,15 @@ impl ComponentSet {
         let mut problems = change.damaged.clone();
         let mut failed = Vec::new();
         for (manifest, bytes) in &change.added {
-<<<<<<< HEAD
+            let is_repoliced = change.repoliced.contains(&manifest.name);
+            let told = |detail: &str| {
+                let (name, digest) = (&manifest.name, &manifest.digest);
+                let kind = match is_repoliced {
+                    true => Kind::ConfigurationChanged,
+                    false => Kind::ComponentLoad,
+                };
+                audit::component(&self.audit, kind, name, digest, detail);
+            };
             let beside = self.policies.beside(&manifest.name);
             let loaded = self
                 .options_of(&manifest.name, &beside)
@@ -79,28 +87,15 @@ impl ComponentSet {
                     })
                 });
             match loaded {
-=======
-            let options = self.options_of(&manifest.name);
-            let loaded = |detail: &str| {
-                let (name, digest) = (&manifest.name, &manifest.digest);
-                audit::component(&self.audit, Kind::ComponentLoad, name, digest, detail);
-            };
-            match runtime.load_with(&manifest.name, bytes, options) {
->>>>>>> main
                 Ok(component) => {
-                    loaded("");
+                    told("");
                     self.stored.insert(manifest.name.clone(), component);
                     // What was only there for a first try does not come back in the life of this process.
                     self.demo.clear();
                 }
                 Err(problem) => {
                     failed.push(manifest.name.as_str());
-<<<<<<< HEAD
-=======
-                    let problem =
-                        error.into_problem(format!("{} ({})", manifest.name, manifest.source));
-                    loaded(&problem.to_string());
->>>>>>> main
+                    told(&problem.to_string());
                     problems.push(problem);
                 }
             }

@@ -15,6 +15,8 @@ use crate::error::{Problem, exit};
 use crate::policy::permission::{Callers, Fault, POLICY_BYTES_MAX, Policy, Profile, Profiles};
 
 use super::config::Config;
+use super::harden::Roots;
+use super::manifest;
 
 /// What a policy's file has in its name, behind the component's.
 pub const SUFFIX: &str = ".policy.yaml";
@@ -132,6 +134,63 @@ impl Policies {
             ..options
         })
     }
+}
+
+/// What the process has to reach for the policies that there are when it starts: the places that they grant, and where their secrets are.
+/// A place that is granted later, outside of all these, is reached once the process is started again.
+///
+/// A policy that cannot be read is left out: whoever loads its component says what is wrong with it.
+pub(super) fn reach(config: &Config) -> Roots {
+    let mut roots = Roots::default();
+    let mut add = |policy: &Policy| {
+        for root in policy.roots() {
+            match root.may_write {
+                true => roots.write.push(root.path),
+                false => roots.read.push(root.path),
+            }
+        }
+        roots.read.extend(policy.secret_files().map(Path::to_owned));
+    };
+    let beside_named = config.components.iter().map(|component| beside(component));
+    let entries = config
+        .component_dir
+        .iter()
+        .filter_map(|directory| std::fs::read_dir(directory).ok());
+    let in_directory = entries.flatten().flatten().map(|entry| entry.path());
+    let is_policy = |path: &PathBuf| path.to_string_lossy().ends_with(SUFFIX);
+    for path in beside_named.chain(in_directory.filter(is_policy)) {
+        if let Ok(Some(policy)) = read(&path) {
+            add(&policy);
+        }
+    }
+    for source in config.component_policies.values() {
+        match source {
+            PolicySource::Inline(policy) => add(policy),
+            PolicySource::File(path) => named(path, Policy::parse).iter().for_each(&mut add),
+        }
+    }
+    let provisions = config
+        .manifest
+        .as_deref()
+        .map(manifest::read)
+        .and_then(Result::ok);
+    let mut components = Vec::new();
+    for provision in provisions.into_iter().flatten() {
+        add(&provision.policy);
+        components.push(provision.path);
+    }
+    let profiles = config
+        .permission_profiles
+        .iter()
+        .map(|profile| &profile.policy);
+    let sources = config.component_policies.values().chain(profiles);
+    let files = sources.filter_map(|source| match source {
+        PolicySource::File(path) => Some(path.clone()),
+        PolicySource::Inline(_) => None,
+    });
+    let files: Vec<PathBuf> = files.chain(components).collect();
+    roots.read.extend(files);
+    roots
 }
 
 /// Where the policy of a component file is: `weather.policy.yaml` beside `weather.wasm`.

@@ -35,7 +35,8 @@ use super::auth::Auth;
 use super::components::{ComponentSet, Prepared, prepare};
 use super::config::{Config, Io, ManagementTools};
 use super::directory::Directory;
-use super::harden::{self, Roots};
+use super::harden;
+use super::policies;
 use super::management::{Desk, Endpoint};
 use super::plane::Plane;
 use super::publisher::Publisher;
@@ -74,7 +75,7 @@ pub fn run(
     let certificates = Certificates::of(config)?;
     // The first thread beside this one, and the only one that is not confined.
     let spawner = upstreams::spawner(config).map_err(|error| internal(&error))?;
-    let in_force = harden::confine(config, &Roots::default(), spawner.is_some())?;
+    let in_force = harden::confine(config, &policies::reach(config), spawner.is_some())?;
     let secrets = Secrets::new(config);
     let auth = Auth::of(config, &secrets)?;
     let state_key = request_state_key(config)?;

@@ -54,7 +54,7 @@ impl From<Instances> for InstanceMode {
     }
 }
 
-/// Where the tools are that load and remove components.
+/// Where the tools are that load components and grant permissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ManagementTools {

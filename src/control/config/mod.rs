@@ -115,7 +115,7 @@ pub struct Config {
     pub pinning: PinOptions,
     /// Where texts are made harmless for terminals and readers.
     pub sanitize: Sanitize,
-    /// Where the tools are that load and remove components.
+    /// Where the tools are that load components and grant permissions.
     pub management_tools: ManagementTools,
     /// Names under which the server may be called, beside loopback and the listen address.
     pub allowed_hosts: Vec<String>,
