@@ -62,7 +62,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve MCP over HTTP.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Serve MCP on standard input and output, for clients that start their servers themselves.
     Stdio(serve::StdioArgs),
     /// List tools, or call one, without a server.

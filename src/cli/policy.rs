@@ -51,7 +51,7 @@ network (/8 or narrower), or localhost.";
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
     /// Say whether something would be allowed, and by which line. Exit code 0: allowed; 1: denied.
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Read policies and say what is wrong with them, or not enforced. Exit code 1: something is wrong.
     Check {
         /// Policy files.

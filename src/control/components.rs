@@ -323,8 +323,10 @@ mod tests {
         .unwrap();
         fs::write(folder.path().join("echo.json"), manifest.to_json()).unwrap();
         let runtime = Runtime::new(&Limits::default(), RuntimeOptions::default()).unwrap();
-        let mut set = ComponentSet::default();
-        set.policies = Policies::of_directory(folder.path());
+        let mut set = ComponentSet {
+            policies: Policies::of_directory(folder.path()),
+            ..ComponentSet::default()
+        };
         let mut watch = Watch::new(Store::new(folder.path()));
         let mut look = |set: &mut ComponentSet| {
             let change = watch.poll().unwrap();

@@ -20,7 +20,10 @@ fn counter() -> Module {
 }
 
 fn load(bench: &Bench, instances: InstanceMode) -> Arc<Component> {
-    let options = ComponentOptions { instances, ..ComponentOptions::default() };
+    let options = ComponentOptions {
+        instances,
+        ..ComponentOptions::default()
+    };
     bench
         .runtime
         .load_with("counter", &counter().build(), options)
@@ -342,7 +345,10 @@ fn growing() -> Vec<u8> {
 fn a_singletons_lists_are_asked_of_the_instance_that_serves() {
     let mut bench = Bench::new();
     for (instances, expected) in [(InstanceMode::Singleton, 2), (InstanceMode::Fresh, 1)] {
-        let options = ComponentOptions { instances, ..ComponentOptions::default() };
+        let options = ComponentOptions {
+            instances,
+            ..ComponentOptions::default()
+        };
         let component = bench
             .runtime
             .load_with("growing", &growing(), options)

@@ -20,8 +20,8 @@ use super::secrets::SecretsDocument;
 use super::tls::TlsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
-use crate::policy::permission::Permissions;
 use super::{Io, LogFormat, LogLevel, Profile};
+use crate::policy::permission::Permissions;
 
 /// The whole file. Every key is optional.
 #[derive(Debug, Default, Deserialize)]

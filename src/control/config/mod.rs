@@ -44,6 +44,7 @@ use crate::component::ComponentOptions;
 use crate::control::auth::AuthOptions;
 use crate::control::pins::PinOptions;
 use crate::control::policies::{PolicySource, ProfileOptions};
+pub(crate) use crate::error::nearest;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::policy::auth::Resource;
@@ -55,11 +56,10 @@ pub use choices::{
     Instances, Io, LogFormat, LogLevel, ManagementTools, Network, Overrides, Profile,
 };
 use document::Document;
-pub(crate) use crate::error::nearest;
-pub(super) use refusal::invalid;
 pub use hardening::Hardening;
 pub use paths::default_component_dir;
 pub use pinning::Sanitize;
+pub(super) use refusal::invalid;
 pub use tls::{ClientCertificates, Tls, TlsVersion};
 pub(crate) use values::{parse_span, show_size};
 
@@ -280,7 +280,8 @@ impl Parsed<'_> {
                 && upstreams.is_empty()
                 && overrides.component_dir.is_none()
                 && document.component_dir.is_none(),
-            component_dir: self.component_dir(overrides, !components.is_empty() || manifest.is_some()),
+            component_dir: self
+                .component_dir(overrides, !components.is_empty() || manifest.is_some()),
             components,
             manifest,
             continue_on_provisioning_failure: overrides.continue_on_provisioning_failure

@@ -281,10 +281,10 @@ impl<'t> Lines<'t> {
             .get(from..to)?
             .iter()
             .find_map(|line| indent_of(line))?;
-        let is_key = |line: &&str| {
+        let is_key = |line: &str| {
             indent_of(line) == Some(indent) && line.trim_start().starts_with(&format!("{key}:"))
         };
-        let line = from + self.0[from..to].iter().position(|line| is_key(&line))?;
+        let line = from + self.0[from..to].iter().position(|line| is_key(line))?;
         let mut end = line + 1;
         for at in line + 1..to {
             match indent_of(self.0[at]) {
@@ -564,7 +564,7 @@ mod tests {
                 read.environment()
                     .iter()
                     .any(|variable| *variable.key == *"K")
-                    && read.roots().len() >= 1,
+                    && !read.roots().is_empty(),
                 "{text}"
             );
             let reset = edit(&text, &Change::Reset).unwrap();
