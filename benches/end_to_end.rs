@@ -90,6 +90,7 @@ fn start(io: IoKind, tls: Option<TlsSetup>) -> (SocketAddr, Arc<Shared>, ShardTh
     let service = ServiceOptions {
         buffers: budget,
         access_log: None,
+        audit: None,
     };
     let thread = ShardThread::start(0, io, Arc::clone(&shared), listeners, service)
         .expect("this host is fit");

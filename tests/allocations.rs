@@ -67,6 +67,7 @@ fn allocations_of_a_shard(bytes: Vec<u8>) -> u64 {
         ServiceOptions {
             buffers: budget,
             access_log: None,
+            audit: None,
         },
     );
     let mut shard = Shard::new(UringRing::new(RingOptions::default()).unwrap(), service);

@@ -99,6 +99,7 @@ impl World {
             receive_buffer_count: 4,
             receive_buffer_bytes: 64,
             completions_per_turn_max: 16,
+            restricted: false,
         };
         let mut ring = SimRing::with_options(seed, faults, options);
         ring.listen_virtual();

@@ -4,11 +4,16 @@
 //! apart ([`crate::error::exit`]). `stdio` writes nothing but MCP to standard output; logs go to standard error always.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod child;
 mod component;
 mod key;
+mod log;
 mod manage;
+mod permission;
+mod policy;
 mod probe;
+mod secret;
 mod serve;
 mod tool;
 mod upstream;
@@ -57,7 +62,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve MCP over HTTP.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Serve MCP on standard input and output, for clients that start their servers themselves.
     Stdio(serve::StdioArgs),
     /// List tools, or call one, without a server.
@@ -74,6 +79,18 @@ enum Command {
     /// Manage what upstreams need of an operator.
     #[command(subcommand, after_help = upstream::EXAMPLES)]
     Upstream(upstream::UpstreamCommand),
+    /// Read, explain and compare what components may reach.
+    #[command(subcommand, after_help = policy::EXAMPLES)]
+    Policy(policy::PolicyCommand),
+    /// Grant a component what it may reach, and take it back.
+    #[command(subcommand, after_help = permission::EXAMPLES)]
+    Permission(permission::PermissionCommand),
+    /// Manage the encrypted store of secrets.
+    #[command(subcommand, after_help = secret::EXAMPLES)]
+    Secret(secret::SecretCommand),
+    /// Check or show the audit log.
+    #[command(subcommand, after_help = audit::EXAMPLES)]
+    Audit(audit::AuditCommand),
     /// Say whether this host is fit, and what to change where it is not.
     Probe(probe::ProbeArgs),
     /// Watch over one child of margay's: for margay itself.
@@ -140,7 +157,7 @@ impl Common {
         if overrides.log_level.is_none() && config.log_level == LogLevel::default() {
             config.log_level = quiet;
         }
-        begin_log(config.log_level, config.log_format);
+        log::begin(config.log_level, config.log_format);
         Ok(config)
     }
 }
@@ -191,6 +208,10 @@ fn run(cli: Cli) -> ExitCode {
         Command::Manage(args) => manage::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Upstream(command) => upstream::run(&command),
+        Command::Policy(command) => policy::run(&command),
+        Command::Permission(command) => permission::run(&command),
+        Command::Secret(command) => secret::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Probe(args) => probe::run(&args),
         Command::KeepChild(args) => child::keep(&args),
         Command::LaunchChild(args) => child::launch(&args),
@@ -232,11 +253,9 @@ fn print_line(text: &str) -> Result<u8, Problem> {
 
 /// One line on standard error; if that is closed, the exit code still tells.
 fn print_problem(problem: &Problem) {
-    let _ = writeln!(
-        std::io::stderr(),
-        "margay: {}",
-        one_line(&problem.to_string())
-    );
+    let line = one_line(&problem.to_string());
+    let line = crate::secret::redactor().redact(&line);
+    let _ = writeln!(std::io::stderr(), "margay: {line}");
 }
 
 /// A message from a library may have several lines; a person's terminal and a supervisor's log get one.
@@ -246,39 +265,6 @@ fn one_line(text: &str) -> String {
         .filter(|line| !line.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// Begins logging to standard error. Only the first call in a process has an effect.
-fn begin_log(level: LogLevel, format: LogFormat) {
-    use tracing::level_filters::LevelFilter;
-    use tracing_subscriber::filter::Targets;
-    use tracing_subscriber::layer::{Layer, SubscriberExt};
-    use tracing_subscriber::util::SubscriberInitExt;
-    let level = match level {
-        LogLevel::Off => LevelFilter::OFF,
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    // What libraries say below a warning is about themselves.
-    let targets = Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("margay", level);
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // Fails only when a log was begun before, which then stays.
-    let _ = match format {
-        LogFormat::Text => {
-            let log = log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-            tracing_subscriber::registry()
-                .with(log.with_filter(targets))
-                .try_init()
-        }
-        LogFormat::Json => tracing_subscriber::registry()
-            .with(log.json().with_filter(targets))
-            .try_init(),
-    };
 }
 
 #[cfg(test)]

@@ -81,8 +81,8 @@ impl Component {
     }
 
     /// What the operator chose about it.
-    pub fn options(&self) -> ComponentOptions {
-        self.options
+    pub fn options(&self) -> &ComponentOptions {
+        &self.options
     }
 
     /// What it was granted, and who is told what it was not.

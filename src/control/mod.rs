@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod audit;
 pub mod auth;
 pub mod components;
 pub mod config;
@@ -14,8 +15,10 @@ pub mod fetch;
 pub(crate) mod harden;
 pub mod loading;
 pub mod management;
+pub mod manifest;
 pub mod pins;
 pub mod plane;
+pub mod policies;
 pub mod publisher;
 pub mod secret;
 pub mod secrets;

@@ -17,6 +17,9 @@ const KEY_BYTES: usize = 32;
 /// The name of our own key in the state directory.
 const KEY_FILE: &str = "state.key";
 
+/// The name of the key of the audit log's checkpoints, beside it.
+const AUDIT_KEY_FILE: &str = "audit.key";
+
 /// Permission bits that nobody but the owner may have on a key of our own.
 const OTHERS: u32 = 0o077;
 
@@ -33,11 +36,40 @@ pub fn request_state_key(config: &Config) -> Result<[u8; KEY_BYTES], Problem> {
             problem("request_state_key_file", path, fault, remedy)
         });
     }
-    own_key(&config.state_dir)
+    let remedy = "remove it; margay makes a new one, and retries of before it are refused";
+    own_key(&config.state_dir, KEY_FILE, "key of request states", remedy)
 }
 
-fn own_key(directory: &Path) -> Result<[u8; KEY_BYTES], Problem> {
-    let path = directory.join(KEY_FILE);
+/// The key of the audit log's checkpoints, in the state directory, made if there is none.
+///
+/// Errors: the file cannot be read or made, others can read it, or it is no key.
+pub fn audit_key(config: &Config) -> Result<[u8; KEY_BYTES], Problem> {
+    let remedy = "put the right one back, readable to this user alone";
+    own_key(
+        &config.state_dir,
+        AUDIT_KEY_FILE,
+        "key of the audit log",
+        remedy,
+    )
+}
+
+/// The key of an audit log's checkpoints in this file.
+///
+/// Errors: the file cannot be read, others can read it, or it is no key.
+pub fn known_audit_key(path: &Path) -> Result<[u8; KEY_BYTES], Problem> {
+    read(path, OTHERS).map_err(|fault| {
+        let remedy = "name the audit.key of the process that wrote the log";
+        problem("key of the audit log", path, fault, remedy)
+    })
+}
+
+fn own_key(
+    directory: &Path,
+    file: &str,
+    thing: &str,
+    remedy: &str,
+) -> Result<[u8; KEY_BYTES], Problem> {
+    let path = directory.join(file);
     let unusable = |error: io::Error| {
         let remedy = "name a directory that this user can write, with --state-dir";
         problem("state directory", directory, error.to_string(), remedy)
@@ -48,10 +80,7 @@ fn own_key(directory: &Path) -> Result<[u8; KEY_BYTES], Problem> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(unusable(error)),
     }
-    read(&path, OTHERS).map_err(|fault| {
-        let remedy = "remove it; margay makes a new one, and retries of before it are refused";
-        problem("key of request states", &path, fault, remedy)
-    })
+    read(&path, OTHERS).map_err(|fault| problem(thing, &path, fault, remedy))
 }
 
 /// Makes a key file, whole or not at all: another process may start at the same moment.
@@ -86,7 +115,7 @@ fn read(path: &Path, forbidden: u32) -> Result<[u8; KEY_BYTES], String> {
     let mode = metadata.permissions().mode() & 0o777;
     if mode & forbidden != 0 {
         return Err(format!(
-            "mode {mode:03o}, owner {}: other users could read it, and forge request states",
+            "mode {mode:03o}, owner {}: other users could read it, and forge what it is for",
             metadata.uid()
         ));
     }
@@ -133,19 +162,23 @@ fn problem(thing: &str, path: &Path, fault: impl Into<String>, remedy: &str) -> 
 mod tests {
     use super::*;
 
+    fn own(directory: &Path) -> Result<[u8; KEY_BYTES], Problem> {
+        own_key(directory, KEY_FILE, "key", "remove it")
+    }
+
     #[test]
     fn a_key_is_made_once_for_its_owner_alone_and_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("deep/state");
-        let key = own_key(&directory).unwrap();
+        let key = own(&directory).unwrap();
         assert_ne!(key, [0; KEY_BYTES]);
-        assert_eq!(own_key(&directory).unwrap(), key);
+        assert_eq!(own(&directory).unwrap(), key);
         let path = directory.join(KEY_FILE);
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let text = own_key(&directory).unwrap_err().to_string();
+        let text = own(&directory).unwrap_err().to_string();
         assert!(
             text.contains("mode 640") && text.contains("remove it"),
             "{text}"
@@ -157,7 +190,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keys: Vec<_> = std::thread::scope(|scope| {
             let starts: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| own_key(folder.path()).unwrap()))
+                .map(|_| scope.spawn(|| own(folder.path()).unwrap()))
                 .collect();
             starts
                 .into_iter()

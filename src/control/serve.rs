@@ -30,15 +30,18 @@ use crate::tape::{Backend, LogKey, LogOptions, LogProducer, Recorder};
 use crate::task::{Folder, Purpose};
 
 use super::admin::Admin;
+use super::audit::{self, Auditing};
 use super::auth::Auth;
 use super::components::{ComponentSet, Prepared, prepare};
 use super::config::{Config, Io, ManagementTools};
 use super::directory::Directory;
-use super::harden::{self, Roots};
+use super::harden;
 use super::management::{Desk, Endpoint};
 use super::plane::Plane;
+use super::policies;
 use super::publisher::Publisher;
 use super::secret::request_state_key;
+use super::secrets::Secrets;
 use super::shards::Shards;
 use super::store::{POLL_INTERVAL, Watch};
 use super::tls::Certificates;
@@ -72,10 +75,13 @@ pub fn run(
     let certificates = Certificates::of(config)?;
     // The first thread beside this one, and the only one that is not confined.
     let spawner = upstreams::spawner(config).map_err(|error| internal(&error))?;
-    let in_force = harden::confine(config, &Roots::default(), spawner.is_some())?;
-    let mut auth = Auth::of(config)?;
+    let in_force = harden::confine(config, &policies::reach(config), spawner.is_some())?;
+    let secrets = Secrets::new(config);
+    let auth = Auth::of(config, &secrets)?;
     let state_key = request_state_key(config)?;
     let recorder = Recorder::start(backend(config.io))?;
+    let auditing = Auditing::open(config, &control, &recorder.handle())?;
+    let mut auth = auth.with_audit(&auditing.audit());
     let access_log = open_access_log(config, &control, &recorder)?;
     let (folder, tasks) = Folder::open(&config.state_dir, Purpose::Serve, recorder.handle())?;
     let upstreams =
@@ -86,7 +92,8 @@ pub fn run(
         mut set,
         watch,
     } = prepare(config)?;
-    set.pin(config, Audit::off())?;
+    set.pin(config, auditing.audit())?;
+    set.tell(auditing.audit());
     let (rules, limiter) = guards(config)?;
     let hosts = host_rules(config, address)?;
     // There are at most 1,024 shards.
@@ -94,6 +101,7 @@ pub fn run(
     let limits = config.limits.clone();
     let shared = share(limits, &mut set, &hosts, runtime, upstreams.as_ref(), homes)
         .with_state_key(state_key)
+        .with_audit(auditing.audit())
         .with_http_sse(config.http_sse)
         .with_neutralising(config.sanitize.outputs)
         .with_guards(auth.data(), rules, limiter);
@@ -120,6 +128,7 @@ pub fn run(
         let options = ServiceOptions {
             buffers: Arc::clone(&buffers),
             access_log: producer,
+            audit: auditing.lane(&control).map_err(|error| internal(&error))?,
         };
         let started = ShardThread::start(
             index,
@@ -136,13 +145,8 @@ pub fn run(
     let upstreams = upstreams.map(|upstreams| upstreams.start(&shared, &publisher));
     let upstreams = upstreams.transpose()?;
     harden::settle(config, &in_force)?;
-    let plane: Arc<dyn Plane> = Arc::new(Shards::new(
-        Arc::clone(&shared),
-        threads,
-        publisher,
-        buffers,
-        log_key,
-    ));
+    let shards = Shards::new(Arc::clone(&shared), threads, publisher, buffers, log_key);
+    let plane: Arc<dyn Plane> = Arc::new(shards.with_audit_log(auditing.log()));
     let admin_address = admin_listener.as_ref().map(|(_, address)| *address);
     let admin_auth = auth.admin();
     let admin_listener = admin_listener.map(|(listener, address)| AdminListener {
@@ -150,6 +154,7 @@ pub fn run(
         address,
         auth: admin_auth,
     });
+    audit::startup(&shared.audit, config);
     control.block_on(auth.begin());
     control.spawn(auth.keep());
     let result = control.block_on(supervise(
@@ -160,6 +165,8 @@ pub fn run(
         Watched {
             directory: watch,
             certificates,
+            secrets,
+            audit: auditing.audit(),
         },
         &recorder,
         upstreams,
@@ -171,6 +178,7 @@ pub fn run(
     if let Some(tasks) = shared.tasks() {
         tasks.end();
     }
+    audit::shutdown(&shared.audit, &result);
     recorder.stop();
     result
 }
@@ -232,7 +240,7 @@ fn start_admin(
     config: &Config,
     plane: &Arc<dyn Plane>,
     given: AdminListener,
-    tls: Option<Arc<TlsListener>>,
+    (tls, audit): (Option<Arc<TlsListener>>, Audit),
 ) -> Result<Admin, Problem> {
     let AdminListener {
         listener,
@@ -243,7 +251,7 @@ fn start_admin(
         .then(|| Endpoint::new(Desk::new(config), &config.limits));
     let page = Admin::new(Arc::clone(plane), address, &config.allowed_hosts)
         .with_management(management)
-        .with_auth(auth, Audit::off());
+        .with_auth(auth, audit);
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| internal(&error))?;
     tokio::spawn(page.clone().serve(listener, tls));
     tracing::info!(%address, "admin listener: /metrics, /healthz, /readyz");
@@ -254,6 +262,8 @@ fn start_admin(
 struct Watched {
     directory: Option<Watch>,
     certificates: Certificates,
+    secrets: Secrets,
+    audit: Audit,
 }
 
 /// Signals, the component directory, certificates, housekeeping; then the drain. Announces once the upstreams are known.
@@ -274,9 +284,17 @@ async fn supervise(
     let Watched {
         directory,
         mut certificates,
+        secrets,
+        audit,
     } = watched;
-    let admin =
-        admin_listener.map(|listener| start_admin(config, &plane, listener, certificates.admin()));
+    let admin = admin_listener.map(|listener| {
+        start_admin(
+            config,
+            &plane,
+            listener,
+            (certificates.admin(), audit.clone()),
+        )
+    });
     let admin = admin.transpose()?;
     let reload = admin
         .as_ref()
@@ -315,6 +333,7 @@ async fn supervise(
                 }
                 directory.look(false);
                 certificates.look(false);
+                audit::look_at_secrets(&secrets, &audit);
             }
             _ = hang_up.recv() => {
                 reopen_logs(recorder).await;

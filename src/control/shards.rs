@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::mem::{ByteBudget, give_back};
 use crate::metrics::{Extra, ShardMetrics, upstream_extras};
 use crate::shard::{Message, ShardThread, Shared};
-use crate::tape::LogKey;
+use crate::tape::{AuditLog, LogKey};
 use crate::upstream::transport::TransportStats;
 
 use super::plane::{Answer, Plane};
@@ -21,6 +21,9 @@ use super::store::Change;
 
 /// Time for a shard to answer; it answers between two turns of its loop, so this is long.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How often callers are forgotten of whom nothing is remembered.
+const RATE_SWEEP_PERIOD_S: u64 = 10;
 
 /// Sessions looked at in one second. At 100,000 sessions each is looked at every ten seconds.
 const SWEEP_BUDGET: usize = 10_000;
@@ -37,6 +40,7 @@ pub struct Shards {
     publisher: Arc<Publisher>,
     buffers: Arc<ByteBudget>,
     access_log: Option<LogKey>,
+    audit_log: Option<AuditLog>,
     shard_count: usize,
     started: Instant,
     /// The most sessions and connections at once since memory was last handed back.
@@ -59,10 +63,46 @@ impl Shards {
             publisher,
             buffers,
             access_log,
+            audit_log: None,
             shard_count,
             started: Instant::now(),
             held_high: AtomicUsize::new(0),
         }
+    }
+
+    /// The same, which also tells what became of this audit log's events.
+    #[must_use]
+    pub fn with_audit_log(self, audit_log: Option<AuditLog>) -> Self {
+        Self { audit_log, ..self }
+    }
+
+    fn audit_numbers(&self, extra: &mut Vec<Extra>) {
+        let Some(log) = &self.audit_log else { return };
+        let stats = log.stats();
+        let counters = [
+            (
+                "audit_lines",
+                "Lines of the audit log written.",
+                stats.lines,
+            ),
+            (
+                "audit_bytes",
+                "Bytes of the audit log written.",
+                stats.bytes,
+            ),
+            ("audit_syncs", "Syncs of the audit log.", stats.syncs),
+            (
+                "audit_lost",
+                "Events that are not in the audit log because there was no room.",
+                stats.lost,
+            ),
+            (
+                "audit_failures",
+                "Times the audit log's file failed.",
+                stats.failures,
+            ),
+        ];
+        extra.extend(counters.map(|(name, help, value)| Extra::counter(name, help, value as f64)));
     }
 
     /// The WebAssembly runtime.
@@ -344,6 +384,7 @@ impl Plane for Shards {
         self.component_numbers(&mut extra);
         self.task_numbers(&mut extra);
         self.upstream_numbers(&mut extra);
+        self.audit_numbers(&mut extra);
         if let Some(log) = &self.access_log {
             let stats = log.stats();
             extra.extend([
@@ -386,6 +427,11 @@ impl Plane for Shards {
     }
 
     fn tick(&self) {
+        let now_ms = self.shared.now_ms();
+        // Once in a while: it costs some nanoseconds for each caller that is remembered.
+        if (now_ms / 1_000).is_multiple_of(RATE_SWEEP_PERIOD_S) {
+            self.shared.limiter.sweep(now_ms.saturating_mul(1_000_000));
+        }
         if self.publisher.sees_approvals() {
             let publisher = Arc::clone(&self.publisher);
             // It may have to wait for a component that is being compiled.

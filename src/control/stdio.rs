@@ -11,6 +11,7 @@ use crate::shard::{ServiceOptions, ShardThread, Shared, StdioServer};
 use crate::tape::{Backend, Recorder};
 use crate::task::{Folder, Purpose};
 
+use super::audit::{self, Auditing};
 use super::components::{Prepared, prepare};
 use super::config::Config;
 use super::publisher::Publisher;
@@ -47,7 +48,10 @@ pub fn run(config: &Config) -> Result<(), Problem> {
         mut set,
         watch,
     } = prepare(config)?;
-    set.pin(config, Audit::off())?;
+    super::secrets::know_plain(config);
+    let auditing = AuditKept::start(config)?;
+    set.pin(config, auditing.audit.clone())?;
+    set.tell(auditing.audit.clone());
     let hosts = HostRules::loopback();
     let mut limits = config.limits.clone();
     // One client, one implicit session: the table stays empty. One port, to wake the server; another for the thread that calls
@@ -63,6 +67,7 @@ pub fn run(config: &Config) -> Result<(), Problem> {
     let shared = share(limits, &mut set, &hosts, runtime, upstreams.as_ref(), homes);
     let shared = shared
         .with_state_key(request_state_key(config)?)
+        .with_audit(auditing.audit.clone())
         .with_neutralising(config.sanitize.outputs);
     let shared = Arc::new(shared);
     let recorder = start_tasks(config, &shared);
@@ -81,6 +86,7 @@ pub fn run(config: &Config) -> Result<(), Problem> {
     if let Some(home) = &home {
         timers.block_on(home.upstreams.known(config.limits.upstream_start_deadline));
     }
+    audit::startup(&auditing.audit, config);
     let entered = timers.enter();
     let mut server = StdioServer::start(Arc::clone(&shared), std::io::stdin(), std::io::stdout())
         .map_err(failed)?;
@@ -98,7 +104,42 @@ pub fn run(config: &Config) -> Result<(), Problem> {
     }
     drop(recorder);
     timers.shutdown_timeout(Duration::from_millis(100));
+    audit::shutdown(&auditing.audit, &served);
+    auditing.end();
     served
+}
+
+/// The audit log, where the configuration asks for one, and the recorder that writes it.
+struct AuditKept {
+    audit: Audit,
+    recorder: Option<Recorder>,
+}
+
+impl AuditKept {
+    fn start(config: &Config) -> Result<Self, Problem> {
+        if config.audit.is_none() {
+            return Ok(Self {
+                audit: Audit::off(),
+                recorder: None,
+            });
+        }
+        let opening = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(failed)?;
+        let recorder = Recorder::start(Backend::Plain)?;
+        let auditing = Auditing::open(config, &opening, &recorder.handle())?;
+        Ok(Self {
+            audit: auditing.audit(),
+            recorder: Some(recorder),
+        })
+    }
+
+    /// Has everything written.
+    fn end(self) {
+        if let Some(recorder) = self.recorder {
+            recorder.stop();
+        }
+    }
 }
 
 /// The port of the thread that calls upstreams.
@@ -120,6 +161,7 @@ impl Home {
         let options = ServiceOptions {
             buffers: ByteBudget::new(config.limits.buffer_pool_bytes_max),
             access_log: None,
+            audit: None,
         };
         let thread = ShardThread::start(
             usize::from(HOME),

@@ -18,9 +18,10 @@ use std::borrow::Cow;
 
 /// Makes the strings of a JSON text harmless; the text is valid JSON, and stays so. Borrowed if nothing had to change.
 pub fn neutralise(json: &[u8]) -> Cow<'_, [u8]> {
-    match first_doubt(json, 0) {
+    let is_ascii = json.is_ascii();
+    match first_doubt(json, 0, is_ascii) {
         None => Cow::Borrowed(json),
-        Some(at) => rewrite(json, at),
+        Some(at) => rewrite(json, at, is_ascii),
     }
 }
 
@@ -40,9 +41,11 @@ impl Piece {
 }
 
 /// The next byte that something harmful may begin with. Of ASCII that is a backslash or DEL: raw control characters are no JSON.
-fn first_doubt(json: &[u8], from: usize) -> Option<usize> {
+///
+/// Shape: `is_ascii` says it of the whole text, so that it is looked at once.
+fn first_doubt(json: &[u8], from: usize, is_ascii: bool) -> Option<usize> {
     let rest = json.get(from..)?;
-    let found = match rest.is_ascii() {
+    let found = match is_ascii {
         true => memchr::memchr2(b'\\', 0x7f, rest),
         false => rest
             .iter()
@@ -52,7 +55,7 @@ fn first_doubt(json: &[u8], from: usize) -> Option<usize> {
 }
 
 #[cold]
-fn rewrite(json: &[u8], first: usize) -> Cow<'_, [u8]> {
+fn rewrite(json: &[u8], first: usize, is_ascii: bool) -> Cow<'_, [u8]> {
     let mut out: Option<Vec<u8>> = None;
     let (mut copied, mut at) = (0, first);
     loop {
@@ -63,7 +66,7 @@ fn rewrite(json: &[u8], first: usize) -> Cow<'_, [u8]> {
             out.extend_from_slice(instead);
             copied = at + piece.bytes;
         }
-        match first_doubt(json, at + piece.bytes) {
+        match first_doubt(json, at + piece.bytes, is_ascii) {
             Some(next) => at = next,
             None => break,
         }

@@ -40,11 +40,18 @@ fn of_text(forms: &mut Vec<Zeroizing<String>>, text: &str) {
         }
     };
     add(text.to_owned());
-    add(json(text, false, false));
-    add(json(text, true, false));
-    add(json(text, false, true));
     let debug = format!("{text:?}");
-    add(debug[1..debug.len() - 1].to_owned());
+    let once = [
+        json(text, false, false),
+        json(text, true, false),
+        json(text, false, true),
+        debug[1..debug.len() - 1].to_owned(),
+    ];
+    for form in once {
+        // A message in a message, and a value shown for debugging in a log of JSON.
+        add(json(&form, false, false));
+        add(form);
+    }
     for (keep, space) in [("-._~", "%20"), ("-._~!'()*", "%20"), ("-._*", "+")] {
         let upper = percent(text, keep, space);
         add(lower_hex(&upper));

@@ -151,7 +151,7 @@ pub fn admit(bytes: Zeroizing<Vec<u8>>, shape: Shape) -> Result<Secret, Unresolv
 pub fn is_stored_name(name: &str) -> bool {
     let part = |part: &str| {
         !part.is_empty()
-            && part.trim_matches('.') != ""
+            && !part.trim_matches('.').is_empty()
             && part
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))

@@ -38,6 +38,7 @@ mod stdio;
 mod stream;
 mod sweep;
 mod tls;
+mod trail;
 mod transmit;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use atomic_waker::AtomicWaker;
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use tokio::sync::oneshot;
 
+use crate::audit::Audit;
 use crate::catalog::Catalog;
 use crate::component::Runtime;
 use crate::gateway::{ControlLink, Numbers};
@@ -304,6 +305,8 @@ pub struct Shared {
     tasks: OnceLock<Tasks>,
     upstreams: Option<Upstreams>,
     tls: Option<Arc<TlsListener>>,
+    /// The way to the audit log, for what has no lane of its own.
+    pub audit: Audit,
     /// What the states of half-done requests are sealed with.
     pub state_key: StateKey,
     /// Where time begins: session times are milliseconds since then.
@@ -339,6 +342,7 @@ impl Shared {
             authenticator: Arc::new(Authenticator::anonymous()),
             rules: Arc::new(RuleSet::allow_all()),
             limiter: Arc::default(),
+            audit: Audit::off(),
             state_key: StateKey::new(random_key()),
             epoch: Instant::now(),
             limits,
@@ -352,6 +356,12 @@ impl Shared {
             state_key: StateKey::new(key),
             ..self
         }
+    }
+
+    /// The same, which tells this audit log.
+    #[must_use]
+    pub fn with_audit(self, audit: Audit) -> Self {
+        Self { audit, ..self }
     }
 
     /// The same, with the endpoints of HTTP+SSE or without.

@@ -85,6 +85,7 @@ impl World {
         let options = ServiceOptions {
             buffers: budget,
             access_log: None,
+            audit: None,
         };
         let mut ring = SimRing::with_options(seed, faults, ring_options);
         let network = ring.network();

@@ -3,6 +3,7 @@
 //! Invariant: `end` is the length of the file up to its last whole frame that a write reported as written. A write that fails leaves
 //! the file cut to `end`; a sync that fails leaves it as it is; in both cases nothing is appended to that file again.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::File as StdFile;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use super::disk::{BUFFER_BYTES, Disk, Open, write_all};
 use super::lane::Lane;
 use super::recorder::Stopped;
+use crate::secret::redactor;
 
 /// Pause before a sealed log is begun anew; doubled by each failure in a row.
 const SEALED_PAUSE: Duration = Duration::from_millis(250);
@@ -29,6 +31,8 @@ pub struct LogOptions {
     pub sync_interval: Option<Duration>,
     /// Whether frames are lines. A last line without its end, left by a crash, is cut when the log is opened.
     pub lines: bool,
+    /// Whether frames are lines of JSON from which secrets are taken out before they are written.
+    pub redacts: bool,
 }
 
 impl Default for LogOptions {
@@ -36,6 +40,7 @@ impl Default for LogOptions {
         Self {
             sync_interval: Some(Duration::from_secs(1)),
             lines: true,
+            redacts: true,
         }
     }
 }
@@ -170,19 +175,34 @@ impl<D: Disk> Log<D> {
         for lane in &lanes {
             for _ in 0..lane.len() {
                 let Some(frame) = lane.pop() else { break };
-                if self.filled + frame.len() > BUFFER_BYTES {
+                let bytes = self.shown(&frame);
+                if self.filled + bytes.len() > BUFFER_BYTES {
                     self.write(disk).await;
                 }
                 if let Some(buffer) = &mut self.buffer {
-                    buffer[self.filled..self.filled + frame.len()].copy_from_slice(&frame);
+                    buffer[self.filled..self.filled + bytes.len()].copy_from_slice(&bytes);
                 }
-                self.filled += frame.len();
+                self.filled += bytes.len();
                 self.staged += 1;
                 lane.recycle(frame);
             }
         }
         self.write(disk).await;
         lanes.iter().any(|lane| lane.len() > 0)
+    }
+
+    /// A frame as it is written. Of one that does not fit the buffer without its secrets, which may be shorter than what stands in
+    /// their place, it is only told that it was there.
+    fn shown<'f>(&self, frame: &'f [u8]) -> Cow<'f, [u8]> {
+        let text = match self.options.redacts {
+            true => std::str::from_utf8(frame),
+            false => return frame.into(),
+        };
+        match text.map(|text| redactor().redact_json(text)) {
+            Ok(Cow::Owned(text)) if text.len() <= BUFFER_BYTES => text.into_bytes().into(),
+            Ok(Cow::Owned(_)) => b"{\"redacted\":true}\n".into(),
+            _ => frame.into(),
+        }
     }
 
     /// Appends the staged frames, or counts them as lost.

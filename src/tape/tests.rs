@@ -206,6 +206,24 @@ fn frames_of_two_lanes_arrive_whole_and_each_lane_in_order() {
 }
 
 #[test]
+fn a_secret_in_a_frame_is_not_in_the_file() {
+    let canary = "canary-of-the-access-log";
+    crate::secret::redactor().add(&crate::secret::Secret::new(canary));
+    every_backend(|recorder, directory| {
+        let path = directory.join("log");
+        let (log, producer) = open(recorder, &path);
+        let line = format!("{{\"target\":\"{canary}\"}}\n");
+        assert!(producer.try_push(line.as_bytes()));
+        // The longest that can be, of what is longer without them.
+        crate::secret::redactor().add(&crate::secret::Secret::new("sixsix"));
+        assert!(producer.try_push("sixsix-".repeat(9_000).as_bytes()));
+        wait(recorder.handle().sync(&log)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "{\"target\":\"[redacted]\"}\n{\"redacted\":true}\n");
+    });
+}
+
+#[test]
 fn frames_reach_the_file_without_anyone_asking() {
     every_backend(|recorder, directory| {
         let path = directory.join("log");

@@ -3,6 +3,7 @@
 mod balancing;
 mod breaker;
 mod calls;
+mod credentials;
 mod crossing;
 mod faults;
 mod forward;

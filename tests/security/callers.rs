@@ -279,3 +279,90 @@ fn on_loopback_nobody_is_asked_unless_an_operator_wants_it() {
         .get("/.well-known/oauth-protected-resource");
     assert_eq!(answer.status, 404);
 }
+
+#[test]
+fn what_was_refused_and_what_was_called_stands_in_a_log_that_shows_every_change() {
+    let ann = key("ann");
+    let folder = crate::harness::scratch("audit");
+    let config = format!(
+        "auth: {{api_keys: [{{name: ann, hash: '{}'}}]}}\naudit: {{dir: {}}}\nstate_dir: {}\nrules: [{{name: only-echo, allow: true, tools: [echo]}}]\n",
+        ann.hash,
+        folder.join("audit").display(),
+        folder.join("state").display()
+    );
+    let mut appliance = Appliance::with(&[], &config);
+    assert_eq!(
+        post(&appliance, Some(&ann), "tools/call", echo()).status,
+        200
+    );
+    let time = json!({"name": "time", "arguments": {"at": "canary-77"}});
+    assert_eq!(post(&appliance, Some(&ann), "tools/call", time).status, 403);
+    assert_eq!(post(&appliance, None, "tools/call", echo()).status, 401);
+    appliance.signal("TERM");
+    appliance.wait();
+    let mut files: Vec<_> = std::fs::read_dir(folder.join("audit"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "jsonl"))
+        .collect();
+    files.sort();
+    let text: String = files
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let find = |kind: &str, outcome: &str| {
+        let found = lines
+            .iter()
+            .find(|line| line["kind"] == kind && line["outcome"] == outcome);
+        found.unwrap_or_else(|| panic!("no {kind} {outcome} in {text}"))
+    };
+    let called = find("ComponentInvocation", "ok");
+    assert_eq!(
+        (&called["principal"], &called["target"], &called["rule"]),
+        (&json!("api-key:ann"), &json!("echo"), &json!("only-echo"))
+    );
+    for key in ["component_digest", "arguments_hash"] {
+        assert_eq!(
+            called[key].as_str().map(str::len),
+            Some(64),
+            "{key} in {called}"
+        );
+    }
+    assert_eq!(find("AuthorizationCheck", "denied")["target"], "time");
+    find("AuthenticationAttempt", "denied");
+    find("SystemStartup", "ok");
+    assert!(
+        !text.contains("canary-77") && !text.contains(&ann.text),
+        "{text}"
+    );
+    let verify = |folder: &std::path::Path| {
+        let folder = folder.join("audit");
+        let state = folder.parent().unwrap().join("state");
+        let arguments = [
+            "audit",
+            "verify",
+            folder.to_str().unwrap(),
+            "--state-dir",
+            state.to_str().unwrap(),
+        ];
+        Command::new(binary()).args(arguments).output().unwrap()
+    };
+    let output = verify(&folder);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    std::fs::write(
+        &files[0],
+        std::fs::read_to_string(&files[0])
+            .unwrap()
+            .replacen("api-key:ann", "api-key:bob", 1),
+    )
+    .unwrap();
+    assert_eq!(verify(&folder).status.code(), Some(1));
+}

@@ -12,9 +12,11 @@
 //! | arguments that become headers or paths (CVE-2026-29791) | [`upstreams`] |
 //! | tools that change, shadow others, or drive a terminal | [`tools`] |
 
+mod audit;
 mod callers;
 mod hosts;
 mod management;
+mod secrets;
 mod sessions;
 mod smuggling;
 mod tools;

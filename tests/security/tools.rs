@@ -118,8 +118,12 @@ fn a_change_is_told_and_nothing_is_blocked_where_an_alert_is_wanted() {
             .stderr()
             .contains("says something else of itself")
     });
-    let tool = listed(&front.appliance, "who").expect("it is offered");
-    assert_eq!(tool["description"], "does who otherwise");
+    front
+        .appliance
+        .eventually("the changed tool is offered", || {
+            let tool = listed(&front.appliance, "who");
+            tool.is_some_and(|tool| tool["description"] == "does who otherwise")
+        });
 }
 
 #[test]

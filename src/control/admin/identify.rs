@@ -1,12 +1,12 @@
 //! Who calls the admin listener.
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
 
-use super::{Admin, JSON, problem, respond};
+use super::{Admin, JSON, Peer, problem, respond};
 use crate::audit::{Event, Kind, Outcome};
 use crate::control::auth::now_unix_s;
 use crate::policy::auth::{Fault, challenge};
@@ -20,10 +20,12 @@ pub(super) async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().cloned();
+    let certificate = peer.as_ref().and_then(|peer| peer.0.certificate());
     let found = authorization(request.headers()).and_then(|authorization| {
         admin
             .authenticator
-            .identify(authorization, None, now_unix_s())
+            .identify(authorization, certificate, now_unix_s())
     });
     let fault = match found {
         Ok(identity) => {
@@ -43,6 +45,7 @@ pub(super) async fn check(
         "refused a call of the admin listener"
     );
     admin.audit.record(&Event {
+        source: peer.as_ref().map(|peer| peer.0.address.ip()),
         method: request.method().as_str(),
         target,
         detail: fault.detail(),

@@ -226,3 +226,81 @@ fn a_reload_is_accepted_and_passed_on() {
         });
     assert!(waited.is_ok(), "the request never arrived");
 }
+
+/// A listener that wants a key.
+fn serve_asking() -> Server {
+    use crate::policy::auth::{ApiKey, Verifier, hash_of, parse_hash};
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let key = ApiKey::new("operator", parse_hash(&hash_of("the-key")).unwrap());
+    let verifier = Verifier {
+        keys: vec![key].into(),
+        ..Verifier::default()
+    };
+    let authenticator = Arc::new(Authenticator::new(verifier, None));
+    let admin = Admin::new(Arc::new(WELL), address, &[]).with_auth(authenticator, Audit::off());
+    runtime.spawn(admin.clone().serve(listener, None));
+    Server {
+        address,
+        admin,
+        _runtime: runtime,
+    }
+}
+
+#[test]
+fn where_a_key_is_asked_for_nothing_is_told_or_done_without_it() {
+    let server = serve_asking();
+    for request in [
+        "GET /metrics",
+        "POST /components/reload",
+        "POST /mcp",
+        "GET /nowhere",
+        "POST /healthz",
+    ] {
+        for (headers, status) in [
+            ("", 401),
+            ("Authorization: Bearer other\r\n", 401),
+            ("Authorization: Basic dGhlLWtleQ==\r\n", 401),
+            ("Authorization: Bearer the-key the-key\r\n", 400),
+            (
+                "Authorization: Bearer the-key\r\nAuthorization: Bearer the-key\r\n",
+                400,
+            ),
+        ] {
+            let (found, head, body) = server.ask(
+                request,
+                &format!("Host: localhost\r\n{headers}Content-Length: 0\r\n"),
+            );
+            assert_eq!(found, status, "{request} {headers}: {body}");
+            assert!(head.contains("www-authenticate: bearer"), "{head}");
+        }
+    }
+    let with_key = "Host: localhost\r\nAuthorization: bearer the-key\r\n";
+    assert_eq!(server.ask("GET /metrics", with_key).0, 200);
+    assert!(server.ask("GET /healthz", with_key).2.contains("shards"));
+    // A page in a browser does not get as far as the key.
+    let foreign = "Host: evil.example\r\nAuthorization: Bearer the-key\r\n";
+    assert_eq!(server.ask("GET /metrics", foreign).0, 403);
+}
+
+#[test]
+fn a_probe_without_a_key_is_told_whether_all_is_well_and_no_more() {
+    let server = serve_asking();
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.get(path), (200, "{\"status\":\"ok\"}".to_owned()));
+        let wrong = "Host: localhost\r\nAuthorization: Bearer other\r\n";
+        assert_eq!(server.ask(&format!("GET {path}"), wrong).0, 401);
+    }
+    server.admin.begin_drain();
+    assert_eq!(
+        server.get("/readyz"),
+        (503, "{\"status\":\"failing\"}".to_owned())
+    );
+}

@@ -10,12 +10,13 @@ use tokio::time::Instant;
 
 use super::fetch::Fetcher;
 use super::keys::KeyFile;
+use super::now_unix_s;
 use super::remote::Remote;
 use super::settings::{AuthOptions, IssuerOptions, KeySource};
-use super::{now_unix_s, secret};
 use crate::audit::{Audit, Event, Kind, Outcome};
 use crate::error::{Problem, exit};
 use crate::policy::auth::{ApiKey, Authenticator, KeySet, Keys, Resource, Verifier};
+use crate::secret::{Resolve, Shape};
 
 /// Time between two looks at the files.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -49,6 +50,7 @@ impl Kept {
         section: &'static str,
         options: &AuthOptions,
         resource: Option<Resource>,
+        secrets: &dyn Resolve,
     ) -> Result<Self, Problem> {
         let wrong = |key: &str, value: String, why: String, remedy: &str| {
             Problem::operator(exit::CONFIG, format!("{section}.{key}"), value, why, remedy)
@@ -67,7 +69,7 @@ impl Kept {
             keys = Some(file);
         }
         let sources = options.issuers.iter().map(|issuer| {
-            Source::of(issuer).map_err(|why| {
+            Source::of(issuer, secrets).map_err(|why| {
                 wrong(
                     "jwt",
                     issuer.name.to_string(),
@@ -119,6 +121,7 @@ impl Kept {
                 .collect(),
             certificates: self.options.certificates.clone(),
             admits_anonymous: self.options.admits_anonymous,
+            expects_keys: self.options.keys_file.is_some(),
         });
     }
 
@@ -263,7 +266,7 @@ impl Kept {
 }
 
 impl Source {
-    fn of(issuer: &IssuerOptions) -> Result<Self, String> {
+    fn of(issuer: &IssuerOptions, secrets: &dyn Resolve) -> Result<Self, String> {
         match &issuer.source {
             KeySource::File(path) => {
                 let mut file = KeyFile::of_issuer(path, issuer.max_stale);
@@ -282,7 +285,9 @@ impl Source {
                 ))
             }
             KeySource::Secret(reference) => {
-                let secret = secret::read(reference)?;
+                let secret = secrets
+                    .resolve(reference, Shape::Line)
+                    .map_err(|why| format!("{reference}: {why}"))?;
                 let least = issuer
                     .algorithms
                     .iter()

@@ -15,7 +15,6 @@ mod file;
 mod kept;
 mod keys;
 mod remote;
-mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -26,6 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::audit::Audit;
 use crate::error::Problem;
 use crate::policy::auth::Authenticator;
+use crate::secret::Resolve;
 
 use super::config::Config;
 use kept::Kept;
@@ -44,10 +44,10 @@ impl Auth {
     /// Reads what the configuration names. Blocks; for the start.
     ///
     /// Errors: a file or a secret that cannot be read, or has the wrong thing in it.
-    pub fn of(config: &Config) -> Result<Self, Problem> {
+    pub fn of(config: &Config, secrets: &dyn Resolve) -> Result<Self, Problem> {
         Ok(Self {
-            data: Kept::new("auth", &config.auth, config.resource.clone())?,
-            admin: Kept::new("admin_auth", &config.admin_auth, None)?,
+            data: Kept::new("auth", &config.auth, config.resource.clone(), secrets)?,
+            admin: Kept::new("admin_auth", &config.admin_auth, None, secrets)?,
         })
     }
 

@@ -1,6 +1,6 @@
 //! What a configuration says about who may call a listener.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::policy::auth::{Algorithm, ApiKey, CertificateRules, Issuer, Keys};
@@ -31,6 +31,22 @@ impl AuthOptions {
             certificates: None,
             admits_anonymous: true,
         }
+    }
+
+    /// The files that are read, at first and whenever they change.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let of_issuers = self
+            .issuers
+            .iter()
+            .filter_map(|issuer| match &issuer.source {
+                KeySource::File(path) | KeySource::Secret(SecretRef::File(path)) => Some(path),
+                KeySource::Url { ca, .. } => ca.as_ref(),
+                KeySource::Secret(_) => None,
+            });
+        self.keys_file
+            .iter()
+            .chain(of_issuers)
+            .map(PathBuf::as_path)
     }
 
     /// Whether there is any way to show who one is.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use super::secret_document::SecretRefDocument;
 use super::values::Span;
 
 /// Who may call a listener.
@@ -47,7 +48,7 @@ pub(super) struct IssuerDocument {
     pub(super) algorithms: Option<Vec<String>>,
     pub(super) leeway: Option<Spanned<Span>>,
     pub(super) jwks: Option<JwksDocument>,
-    pub(super) secret: Option<SecretDocument>,
+    pub(super) secret: Option<SecretRefDocument>,
     pub(super) refresh: Option<Spanned<Span>>,
     pub(super) max_stale: Option<Spanned<Span>>,
     pub(super) roles_claim: Option<String>,
@@ -68,15 +69,6 @@ pub(super) struct JwksDocument {
     pub(super) file: Option<PathBuf>,
     pub(super) url: Option<String>,
     pub(super) ca: Option<PathBuf>,
-}
-
-/// Where a secret is kept that has to be there when the server starts.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SecretDocument {
-    pub(super) env: Option<String>,
-    pub(super) file: Option<PathBuf>,
-    pub(super) credential: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

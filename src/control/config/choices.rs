@@ -125,6 +125,10 @@ pub struct Overrides {
     pub profile: Option<Profile>,
     /// `COMPONENT…`.
     pub components: Vec<PathBuf>,
+    /// `--manifest`.
+    pub manifest: Option<PathBuf>,
+    /// `--continue-on-provisioning-failure`.
+    pub continue_on_provisioning_failure: bool,
     /// `--component-dir`.
     pub component_dir: Option<PathBuf>,
     /// `--cache-dir`.

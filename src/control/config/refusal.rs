@@ -33,7 +33,7 @@ pub(super) fn too_large(path: &Path) -> Problem {
 }
 
 /// Turns the reader's error into a problem that names the line, the key and the nearest valid key.
-pub(super) fn invalid(path: &Path, error: &serde_saphyr::Error) -> Problem {
+pub(in crate::control) fn invalid(path: &Path, error: &serde_saphyr::Error) -> Problem {
     use serde_saphyr::Error;
     let error = error.without_snippet();
     let line = error

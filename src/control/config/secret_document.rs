@@ -1,11 +1,8 @@
 //! Where a secret is kept, as it is written: `{env: NAME}`, `{file: PATH}`, `{credential: NAME}` or `{secret: NAME}`.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use crate::secret::{SecretRef, is_stored_name};
 
@@ -65,33 +62,6 @@ impl TryFrom<Keys> for SecretRefDocument {
     }
 }
 
-/// A text as it is, or the place of a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TextOrSecret {
-    Text(String),
-    Secret(SecretRefDocument),
-}
-
-impl<'de> Deserialize<'de> for TextOrSecret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Both;
-        impl<'de> Visitor<'de> for Both {
-            type Value = TextOrSecret;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, or a secret like {env: NAME}")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<TextOrSecret, E> {
-                Ok(TextOrSecret::Text(text.to_owned()))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TextOrSecret, A::Error> {
-                SecretRefDocument::deserialize(MapAccessDeserializer::new(map))
-                    .map(TextOrSecret::Secret)
-            }
-        }
-        deserializer.deserialize_any(Both)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,14 +96,5 @@ mod tests {
             let said = read(text).expect_err(text);
             assert!(said.contains(part), "{text}: {said}");
         }
-    }
-
-    #[test]
-    fn a_text_may_stand_where_a_secret_may() {
-        let read = |text: &str| serde_saphyr::from_str::<TextOrSecret>(text);
-        assert_eq!(read("plain").unwrap(), TextOrSecret::Text("plain".into()));
-        assert!(matches!(read("{env: A}").unwrap(), TextOrSecret::Secret(_)));
-        let said = read("{evn: A}").unwrap_err().to_string();
-        assert!(said.contains("evn"), "{said}");
     }
 }

@@ -200,7 +200,10 @@ where
                 return;
             }
             Err(why) => {
-                tracing::warn!(upstream = name, "there is no credential for it: {why}");
+                let is_known = matches!(&place.failed, Some((_, known)) if *known == why);
+                if !is_known {
+                    tracing::warn!(upstream = name, "there is no credential for it: {why}");
+                }
                 place.failed = Some((now, why.clone()));
                 Err(format!("there is no credential for it: {why}"))
             }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::Roots;
 use crate::control::config::{Config, ManagementTools};
-use crate::upstream::settings::Transport;
+use crate::secret::SecretRef;
+use crate::upstream::settings::{HeaderValue, Transport};
 
 /// What the C library, the runtime and a report of a panic read.
 const SYSTEM: [&str; 36] = [
@@ -79,12 +80,24 @@ impl Paths {
         paths.read.extend(std::env::current_exe());
         paths.write.push(PathBuf::from("/dev/null"));
 
-        for file in config.file.iter().chain(&config.components) {
+        for file in config
+            .file
+            .iter()
+            .chain(&config.components)
+            .chain(&config.manifest)
+        {
             paths.file(file);
         }
         paths.read.extend(config.request_state_key_file.clone());
         for upstream in &config.upstreams {
-            if let Transport::Http { tls, .. } = &upstream.transport {
+            let of_auth = upstream.auth.iter().flat_map(|auth| auth.secrets());
+            of_auth.for_each(|place| paths.secret(place));
+            if let Transport::Http { tls, headers, .. } = &upstream.transport {
+                for (_, value) in headers {
+                    if let HeaderValue::Secret(place) = value {
+                        paths.secret(place);
+                    }
+                }
                 let pair = tls
                     .identity
                     .iter()
@@ -97,10 +110,22 @@ impl Paths {
             let files = [&tls.cert, &tls.key].into_iter().chain(&tls.client_ca);
             files.for_each(|file| paths.file(file));
         }
+        for file in config.auth.files().chain(config.admin_auth.files()) {
+            paths.file(file);
+        }
         paths.directory(&folder(&config.pinning.path));
         if config.management_tools != ManagementTools::Off {
             // They load what an operator names, wherever it is.
             paths.read.push(PathBuf::from("/"));
+        }
+        let store = &config.secrets;
+        // The command that changes it puts another file of its name there.
+        paths.file(&store.file);
+        if let SecretRef::File(identity) = &store.identity {
+            paths.file(identity);
+        }
+        if let Some(audit) = &config.audit {
+            paths.directory(&audit.directory);
         }
         paths.directory(&config.cache_dir);
         paths.directory(&config.state_dir);
@@ -124,6 +149,13 @@ impl Paths {
                 .cloned(),
         );
         paths
+    }
+
+    /// Where a secret is kept, if that is a file.
+    fn secret(&mut self, place: &SecretRef) {
+        if let SecretRef::File(path) = place {
+            self.file(path);
+        }
     }
 
     /// A file that may be replaced by another of its name, and is then read again: its folder, unless that is a wide one. Also where

@@ -18,7 +18,10 @@ use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 use crate::error::{Problem, exit};
-use crate::secret::{Resolve, Secret, SecretRef, Shape, Unresolved, admit, redactor};
+use crate::secret::{
+    Resolve, Secret, SecretRef, Shape, Unresolved, admit, is_sensitive_header, redactor,
+};
+use crate::upstream::settings::{HeaderValue, Transport};
 
 use super::config::Config;
 use store::Stamp;
@@ -28,8 +31,11 @@ pub use store::{Entries, SecretStore, StorePlace};
 #[derive(Clone)]
 pub struct Secrets(Arc<Inner>);
 
+/// Gives the value of a variable.
+type Environment = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
 struct Inner {
-    environment: Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    environment: Environment,
     store: SecretStore,
     kept: ArcSwap<Kept>,
     // Held while the store is opened, by control's threads only.
@@ -51,8 +57,10 @@ enum Kept {
 }
 
 impl Secrets {
-    /// The secrets that this configuration names, from this process's environment.
+    /// The secrets that this configuration names, from this process's environment. Those that stand in it in plain text are known to the
+    /// [`redactor`] from then on.
     pub fn new(config: &Config) -> Self {
+        know_plain(config);
         Self::with_environment(config.secrets.clone(), |name| std::env::var_os(name))
     }
 
@@ -192,6 +200,24 @@ impl Resolve for Secrets {
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Secrets").field(&self.0.store).finish()
+    }
+}
+
+/// Makes known to the [`redactor`] what a configuration has in plain text where a credential belongs.
+pub(super) fn know_plain(config: &Config) {
+    for upstream in &config.upstreams {
+        let Transport::Http { headers, .. } = &upstream.transport else {
+            continue;
+        };
+        for (name, value) in headers {
+            if let HeaderValue::Text(text) = value
+                && is_sensitive_header(name)
+            {
+                // `Bearer TOKEN`: the token alone, too.
+                let token = text.rsplit(' ').next().unwrap_or_default();
+                redactor().add_all(&[Secret::new(text.as_str()), Secret::new(token)]);
+            }
+        }
     }
 }
 

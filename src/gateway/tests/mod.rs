@@ -2,6 +2,7 @@
 
 mod calls;
 mod children;
+mod credentials;
 mod feeds;
 mod questions;
 mod trouble;

@@ -32,6 +32,8 @@ struct Key {
     only: Option<Algorithm>,
     /// The public key's bytes, to tell whether two are one.
     bytes: Box<[u8]>,
+    /// How long a secret is.
+    secret_bytes: usize,
     key: DecodingKey,
 }
 
@@ -66,13 +68,14 @@ impl KeySet {
         Ok(set)
     }
 
-    /// The one secret that tokens are signed with.
+    /// The one secret that tokens are signed with; it serves the algorithms that it is long enough for.
     pub fn of_secret(secret: &[u8]) -> Self {
         let key = Key {
             id: None,
             kind: KeyKind::Secret,
             only: None,
             bytes: Box::default(),
+            secret_bytes: secret.len(),
             key: DecodingKey::from_secret(secret),
         };
         Self {
@@ -109,6 +112,7 @@ impl KeySet {
         let fits = |key: &&Key| {
             key.kind == algorithm.key_kind()
                 && key.only.is_none_or(|only| only == algorithm)
+                && (!algorithm.is_symmetric() || key.secret_bytes >= algorithm.secret_bytes_min())
                 && id.is_none_or(|id| key.id.as_deref() == Some(id))
         };
         let mut fitting = self.keys.iter().filter(fits);
@@ -180,6 +184,7 @@ impl Key {
             kind,
             only,
             bytes: bytes.into(),
+            secret_bytes: 0,
             key,
         })
     }
@@ -211,8 +216,29 @@ fn rsa(modulus: Vec<u8>, exponent: Vec<u8>) -> Read {
     if exponent == [1] || exponent.last().is_none_or(|last| last % 2 == 0) || bits(&exponent) > 33 {
         return Err("has an RSA exponent that is 1, even, or of more than 33 bits");
     }
+    if is_of_a_broken_generator(&modulus) {
+        return Err(
+            "has an RSA modulus of a broken generator, which can be factored (CVE-2017-15361)",
+        );
+    }
     let key = DecodingKey::from_rsa_raw_components(&modulus, &exponent);
     Ok((KeyKind::Rsa, [modulus, exponent].concat(), key))
+}
+
+/// Whether each of some small primes finds the modulus among the powers of 65537: by chance one of a hundred million is so.
+///
+/// Source: Nemec et al., "The Return of Coppersmith's Attack", section 3.2.
+fn is_of_a_broken_generator(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 17] = [
+        11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
+    ];
+    PRIMES.iter().all(|prime| {
+        let rest = modulus
+            .iter()
+            .fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        let powers = std::iter::successors(Some(1), |power| Some(power * 65_537 % prime));
+        powers.take(*prime as usize).any(|power| power == rest)
+    })
 }
 
 fn elliptic(kind: KeyKind, length: usize, x: &[u8], y: &[u8]) -> Read {

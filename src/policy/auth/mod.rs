@@ -22,7 +22,7 @@ mod key;
 mod keyset;
 mod resource;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 
 pub use algorithm::Algorithm;
@@ -49,6 +49,8 @@ pub struct Verifier {
     pub certificates: Option<CertificateRules>,
     /// Whether whoever shows nothing is let in as nobody in particular.
     pub admits_anonymous: bool,
+    /// Whether there may be keys later: then a caller is asked, also while there are none.
+    pub expects_keys: bool,
 }
 
 impl Verifier {
@@ -63,6 +65,7 @@ impl Verifier {
     /// Whether nobody is asked who he is.
     pub fn asks_nobody(&self) -> bool {
         self.admits_anonymous
+            && !self.expects_keys
             && self.keys.is_empty()
             && self.issuers.is_empty()
             && self.certificates.is_none()
@@ -109,24 +112,35 @@ impl Verifier {
     }
 }
 
-/// Holds for any header and any certificate: no panic, and nobody is let in by chance.
+/// Holds for any header, token, certificate and key set: no panic, and nobody is let in by chance.
 ///
 /// For fuzzing and property tests.
 pub fn check(data: &[u8]) {
+    // The public key of RFC 8037, appendix A.2.
+    let keys = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"x","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let keys = Keys {
+        set: KeySet::parse(keys).unwrap_or_default(),
+        until_unix_s: None,
+    };
     let verifier = Verifier {
         keys: vec![ApiKey::new("ann", [7; 32])].into(),
-        issuers: vec![Issuer::new(
-            "https://issuer.example",
-            "https://me.example/mcp",
-        )],
+        issuers: vec![Issuer {
+            keys,
+            ..Issuer::new("https://issuer.example", "https://me.example/mcp")
+        }],
         certificates: Some(CertificateRules::default()),
-        admits_anonymous: false,
+        ..Verifier::default()
     };
+    let authenticator = Authenticator::new(verifier.clone(), None);
     let mut header = b"Bearer ".to_vec();
     header.extend_from_slice(data);
     for authorization in [Some(data), Some(header.as_slice()), None] {
         let found = verifier.identify(authorization, None, 1_700_000_000);
+        let again = authenticator.identify(authorization, None, 1_700_000_000);
         assert!(found.is_err(), "without a key nobody is known");
+        assert_eq!(found.err(), again.err());
     }
     let _ = verifier.identify(None, Some(data), 1_700_000_000);
+    let set = KeySet::parse(data).unwrap_or_default();
+    assert!(set.len() + set.passed_over().len() <= data.len());
 }

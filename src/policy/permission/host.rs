@@ -4,7 +4,7 @@
 //! (`127.1`, `0x7f000001`, `2130706433`, `::ffff:127.0.0.1`) is that address and never a name.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::fault::Wrong;
 
@@ -26,6 +26,10 @@ impl<'a> Host<'a> {
         }
         if is_plain_name(text) {
             return Some(Self::Name(Cow::Borrowed(text)));
+        }
+        // Four decimal numbers are an address to everybody; other notations are the slow way's.
+        if let Ok(v4) = text.parse::<Ipv4Addr>() {
+            return Some(Self::Address(IpAddr::V4(v4)));
         }
         let bare = text
             .strip_prefix('[')

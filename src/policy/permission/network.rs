@@ -7,9 +7,9 @@ use std::net::IpAddr;
 
 use super::address::special;
 use super::ask::{By, Protocol, Verdict};
-use super::host::{Host, canonical};
+use super::host::{Host, Pattern, canonical};
 use super::inject::Injection;
-use super::rule::{Rule, Target};
+use super::rule::{Rule, Target, is_narrow};
 use super::urlpath::is_plain;
 
 const NOT_A_HOST: By = By::BuiltIn("what is no host is not reached");
@@ -234,14 +234,7 @@ fn named<'r>(
 impl Rule {
     /// Whether everything that `other` allows is allowed by it, as far as that can be seen from the two lines.
     pub(super) fn includes(&self, other: &Self) -> bool {
-        let target = match (&self.target, &other.target) {
-            (Target::Host(own), Target::Host(others)) => own.includes(others),
-            (Target::Network(own), Target::Network(others)) => own.contains(others),
-            (Target::Network(own), Target::Host(super::host::Pattern::Address(address))) => {
-                own.contains(address)
-            }
-            _ => false,
-        };
+        let target = self.reaches_as_far(&other.target);
         let inside = |(first, last): &(u16, u16)| {
             self.ports
                 .iter()
@@ -266,6 +259,26 @@ impl Rule {
         let paths =
             self.paths.is_empty() || (!other.paths.is_empty() && other.paths.iter().all(led));
         let protocols = (self.tcp || !other.tcp) && (self.udp || !other.udp);
-        target && ports && schemes && methods && paths && protocols
+        let injects = self.injection == other.injection || other.injection.is_none();
+        target && ports && schemes && methods && paths && protocols && injects
+    }
+
+    /// The same of the targets. One that names special addresses is only within one that names them too.
+    fn reaches_as_far(&self, other: &Target) -> bool {
+        match (&self.target, other) {
+            (_, Target::Host(Pattern::Address(address))) if special(*address).is_some() => {
+                self.names_address(*address, None)
+            }
+            (Target::Host(own), Target::Host(others)) => {
+                own.includes(others) && (own.is_localhost() || !others.is_localhost())
+            }
+            (Target::Network(own), Target::Network(others)) => {
+                own.contains(others) && (is_narrow(own) || !is_narrow(others))
+            }
+            (Target::Network(own), Target::Host(Pattern::Address(address))) => {
+                own.contains(address)
+            }
+            (Target::Network(_), Target::Host(_)) | (Target::Host(_), Target::Network(_)) => false,
+        }
     }
 }

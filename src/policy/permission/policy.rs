@@ -54,6 +54,12 @@ pub struct Variable {
     by: By,
 }
 
+impl Variable {
+    pub(super) fn by(&self) -> &By {
+        &self.by
+    }
+}
+
 /// A policy. Immutable; several calls share one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -153,6 +159,22 @@ impl Policy {
             .allow
             .iter()
             .filter_map(|rule| rule.injection.as_ref())
+    }
+
+    /// The files that its secrets are in.
+    pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        let injected = self.injections().map(|injection| &injection.secret);
+        let seen = self
+            .environment
+            .iter()
+            .filter_map(|variable| match &variable.source {
+                Source::Secret(secret) => Some(secret),
+                Source::Own | Source::Variable(_) => None,
+            });
+        injected.chain(seen).filter_map(|secret| match secret {
+            SecretRef::File(path) => Some(path.as_path()),
+            _ => None,
+        })
     }
 
     /// Whether it lets anything out to the network at all.

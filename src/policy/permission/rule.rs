@@ -201,13 +201,7 @@ impl Rule {
     /// Whether it names this special address, and does not only include it in everything. `localhost` names loopback.
     pub(super) fn names_address(&self, address: IpAddr, host: Option<&Host<'_>>) -> bool {
         match &self.target {
-            Target::Network(network) => {
-                let narrow = match network {
-                    IpNet::V4(_) => NARROW_V4,
-                    IpNet::V6(_) => NARROW_V6,
-                };
-                network.prefix_len() >= narrow && network.contains(&address)
-            }
+            Target::Network(network) => is_narrow(network) && network.contains(&address),
             Target::Host(Pattern::Address(own)) => *own == address,
             Target::Host(pattern) => {
                 let may = match host {
@@ -295,6 +289,15 @@ impl Rule {
         );
         text
     }
+}
+
+/// Whether a network says these addresses, and not everything.
+pub(super) fn is_narrow(network: &IpNet) -> bool {
+    let least = match network {
+        IpNet::V4(_) => NARROW_V4,
+        IpNet::V6(_) => NARROW_V6,
+    };
+    network.prefix_len() >= least
 }
 
 fn given(names: [(bool, &str); 2]) -> Vec<String> {

@@ -73,7 +73,7 @@ impl Segment {
 
 impl Entry {
     pub(super) fn parse(entry: &StorageEntry, is_allow: bool, base: &Path) -> Result<Self, Wrong> {
-        const FORM: &str = "write it like fs:///srv/data/** or fs://work/**";
+        const FORM: &str = "write it like fs:///srv/data/** or fs://notes/**";
         let wrong = |rule, remedy| Err(Wrong::new(&entry.uri, rule, remedy));
         let Some(path) = entry.uri.strip_prefix("fs://") else {
             return wrong("does not begin with fs://", FORM);
@@ -317,9 +317,9 @@ mod tests {
             ),
             ("fs:///**", vec!["/", "/a", "/a/b"], vec![]),
             (
-                "fs://work/**",
-                vec!["/base/work/a"],
-                vec!["/work/a", "/base"],
+                "fs://notes/**",
+                vec!["/base/notes/a"],
+                vec!["/notes/a", "/base"],
             ),
             (
                 "fs:///**/a/**/b",

@@ -82,9 +82,9 @@ description: "the weather"
 permissions:
   storage:
     allow:
-      - {uri: "fs://work/**", access: [read, write]}
+      - {uri: "fs://notes/**", access: [read, write]}
     deny:
-      - {uri: "fs://work/keys/**", access: [read, write]}
+      - {uri: "fs://notes/keys/**", access: [read, write]}
   network:
     allow:
       - host: "api.x.com"
@@ -119,7 +119,7 @@ permissions:
             roots[0].guest.as_str(),
             roots[0].path.as_path()
         ),
-        (1, "work", Path::new("/data/work"))
+        (1, "notes", Path::new("/data/notes"))
     );
     assert!(roots[0].may_read && roots[0].may_write);
     let read = |path| {
@@ -128,11 +128,11 @@ permissions:
             path,
         })
     };
-    assert!(read("/data/work/a/b").is_allowed);
-    let denied = read("/data/work/keys/a");
+    assert!(read("/data/notes/a/b").is_allowed);
+    let denied = read("/data/notes/keys/a");
     assert_eq!(
         denied.by.to_string(),
-        "w.policy.yaml:10 (deny storage fs://work/keys/** read,write)"
+        "w.policy.yaml:10 (deny storage fs://notes/keys/** read,write)"
     );
 }
 
@@ -271,7 +271,7 @@ fn values_that_mean_nothing_are_refused() {
     }
     for uri in [
         "",
-        "work",
+        "notes",
         "fs://",
         "fs://a/***",
         "fs://a**/b",

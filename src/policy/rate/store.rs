@@ -13,6 +13,14 @@ use crate::mcp::{Principal, SessionId};
 /// Counters that those share who find no place of their own.
 const SHARED_COUNT: usize = 256;
 
+/// Counters that need not be looked for: those of everybody, and of each method.
+const DIRECT_COUNT: usize = 32;
+
+const _: () = assert!(
+    usize::BITS == 64,
+    "a digest must not be cut to a small number"
+);
+
 /// What the algorithm is told that the time is, always. A counter's time is moved there and back around it, so that the time
 /// can be a parameter: the algorithm knows differences only.
 ///
@@ -89,7 +97,8 @@ pub(super) struct At {
 /// The counters. Each is the time at which it comes to rest, that is, at which as many may come at once as ever; 0 at first.
 #[derive(Debug)]
 pub(super) struct Store {
-    everybody: AtomicU64,
+    /// Those of everybody together, by what they are about, if that is a small number.
+    everybody: [AtomicU64; DIRECT_COUNT],
     keyed: papaya::HashMap<Key, AtomicU64>,
     shared: Box<[AtomicU64]>,
     key_count_max: usize,
@@ -98,7 +107,7 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(key_count_max: usize) -> Self {
         Self {
-            everybody: AtomicU64::new(0),
+            everybody: [const { AtomicU64::new(0) }; DIRECT_COUNT],
             keyed: papaya::HashMap::new(),
             shared: (0..SHARED_COUNT).map(|_| AtomicU64::new(0)).collect(),
             key_count_max,
@@ -115,8 +124,10 @@ impl Store {
 
     /// Does something with a key's counter, which is made if there is room.
     pub(super) fn with<T>(&self, key: Key, act: impl FnOnce(&AtomicU64) -> T) -> T {
-        if key == Key::EVERYBODY {
-            return act(&self.everybody);
+        if key.kind == 0
+            && let Some(counter) = self.everybody.get(key.about as usize)
+        {
+            return act(counter);
         }
         let keyed = self.keyed.pin();
         if let Some(counter) = keyed.get(&key) {

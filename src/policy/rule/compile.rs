@@ -6,7 +6,7 @@ use super::argument::Plan;
 use super::spec::{Effect, RuleOptions, RuleSpec, What, Who};
 use super::target::{Target, bit};
 use super::who::{Hierarchy, Whom};
-use super::{Rule, RuleSet};
+use super::{Index, Rule, RuleSet};
 use crate::limits::{RULE_ARGUMENT_KEYS_MAX, RULE_COUNT_MAX};
 use crate::mcp::Method;
 
@@ -67,28 +67,43 @@ impl RuleSet {
     }
 
     fn index(rules: Vec<Rule>, plan: Plan, default: Effect) -> Self {
-        let mut general = vec![Vec::new(); Method::all().count()];
-        let mut by_tool: HashMap<Box<str>, Vec<u32>> = HashMap::new();
+        let none = || vec![Vec::new(); Method::all().count()];
+        let mut index = Index {
+            unnamed: none(),
+            tools: none(),
+            resources: none(),
+            prompts: none(),
+            by_tool: HashMap::new(),
+        };
         for (number, rule) in rules.iter().enumerate() {
-            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            // RULE_COUNT_MAX fits.
+            let number = number as u32;
             if let Some(tools) = rule.target.only_tools() {
                 for tool in tools {
-                    by_tool.entry(tool.into()).or_default().push(number);
+                    index.by_tool.entry(tool.into()).or_default().push(number);
                 }
                 continue;
             }
-            for method in Method::all() {
-                if rule.methods & bit(method) != 0 {
-                    general[method as usize].push(number);
+            let [tools, resources, prompts] = rule.target.names();
+            let lists = [
+                (!(tools || resources || prompts), &mut index.unnamed),
+                (tools, &mut index.tools),
+                (resources, &mut index.resources),
+                (prompts, &mut index.prompts),
+            ];
+            for (_, list) in lists.into_iter().filter(|(is_in, _)| *is_in) {
+                for method in Method::all().filter(|one| rule.methods & bit(*one) != 0) {
+                    list[method as usize].push(number);
                 }
             }
         }
+        let denies = rules.iter().filter(|rule| rule.effect == Effect::Deny);
         Self {
+            deny_count: denies.count() as u32,
             rules,
             default,
             plan,
-            general,
-            by_tool,
+            index,
         }
     }
 }

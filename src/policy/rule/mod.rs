@@ -55,9 +55,23 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     default: Effect,
     plan: Plan,
-    /// By method: the rules that may be about it, those of `by_tool` left out.
-    general: Vec<Vec<u32>>,
-    /// The rules that are about these tools and nothing else.
+    /// How many of them are denies.
+    deny_count: u32,
+    index: Index,
+}
+
+/// Numbers of rules, ascending, by what they may be about; no rule stands in two lists of one request.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    /// By method: those that name nothing.
+    unnamed: Vec<Vec<u32>>,
+    /// By method: those that name tools, `by_tool` left out.
+    tools: Vec<Vec<u32>>,
+    /// By method: those that name resources.
+    resources: Vec<Vec<u32>>,
+    /// By method: those that name prompts.
+    prompts: Vec<Vec<u32>>,
+    /// Those that name these tools and nothing else.
     by_tool: HashMap<Box<str>, Vec<u32>>,
 }
 
@@ -116,8 +130,8 @@ impl RuleSet {
             rules: Vec::new(),
             default,
             plan: Plan::default(),
-            general: Vec::new(),
-            by_tool: HashMap::new(),
+            deny_count: 0,
+            index: Index::default(),
         }
     }
 
@@ -133,38 +147,33 @@ impl RuleSet {
             text: request.arguments.unwrap_or(b"{}"),
             findings: None,
         };
-        let mut lacking: Option<&Rule> = None;
-        let mut allowed = None;
-        for rule in self.about(request) {
-            let has_matched = rule.is_about(request, false)
+        let mut is_met = |rule: &Rule| {
+            rule.is_about(request, false)
                 && rule.whom.is(identity)
-                && arguments.meet(&rule.tests, rule.effect);
-            match rule.effect {
-                _ if !has_matched => {}
-                Effect::Deny => {
-                    return Decision::Deny {
-                        rule: Some(&rule.name),
-                    };
-                }
-                // Whatever comes now, denies included, is still looked at: those of tools come after the general ones.
-                Effect::Allow if allowed.is_some() => {}
-                Effect::Allow if has_scopes(identity, &rule.needs) => allowed = Some(&*rule.name),
-                Effect::Allow => {
-                    lacking.get_or_insert(rule);
-                }
-            }
+                && arguments.meet(&rule.tests, rule.effect)
+        };
+        if let Some(rule) = self.denies(request).find(|rule| is_met(rule)) {
+            return Decision::Deny {
+                rule: Some(&rule.name),
+            };
         }
-        match (allowed, lacking) {
-            (Some(rule), _) => Decision::Allow { rule: Some(rule) },
-            (None, _) if request.is_basic() => Decision::Allow { rule: None },
-            (None, Some(rule)) => Decision::NeedsScopes {
+        let mut lacking: Option<&Rule> = None;
+        for rule in self.allows(request).filter(|rule| is_met(rule)) {
+            if has_scopes(identity, &rule.needs) {
+                return Decision::Allow {
+                    rule: Some(&rule.name),
+                };
+            }
+            lacking.get_or_insert(rule);
+        }
+        match (lacking, self.default) {
+            _ if request.is_basic() => Decision::Allow { rule: None },
+            (Some(rule), _) => Decision::NeedsScopes {
                 scopes: &rule.challenge,
                 rule: &rule.name,
             },
-            (None, None) => match self.default {
-                Effect::Allow => Decision::Allow { rule: None },
-                Effect::Deny => Decision::Deny { rule: None },
-            },
+            (None, Effect::Allow) => Decision::Allow { rule: None },
+            (None, Effect::Deny) => Decision::Deny { rule: None },
         }
     }
 
@@ -174,22 +183,21 @@ impl RuleSet {
             return true;
         };
         let is_template = list == List::Templates;
-        // Whether some arguments are allowed, and whether all of them lack scopes.
-        let (mut may, mut lacks) = (false, false);
-        for rule in self.about(&request) {
-            // A deny that asks about arguments leaves others.
-            let is_silent = rule.effect == Effect::Deny && !rule.tests.is_empty();
-            if is_silent || !rule.is_about(&request, is_template) || !rule.whom.is(identity) {
-                continue;
-            }
-            match rule.effect {
-                Effect::Deny => return false,
-                Effect::Allow if rule.show_without_scopes => may = true,
-                Effect::Allow if has_scopes(identity, &rule.needs) => may = true,
-                Effect::Allow => lacks |= rule.tests.is_empty(),
-            }
+        let is_met = |rule: &&Rule| rule.is_about(&request, is_template) && rule.whom.is(identity);
+        // A deny that asks about arguments leaves others.
+        let mut denies = self.denies(&request).filter(|rule| rule.tests.is_empty());
+        if denies.any(|rule| is_met(&rule)) {
+            return false;
         }
-        may || (self.default == Effect::Allow && !lacks)
+        // Whether all arguments lack scopes.
+        let mut lacks = false;
+        for rule in self.allows(&request).filter(is_met) {
+            if rule.show_without_scopes || has_scopes(identity, &rule.needs) {
+                return true;
+            }
+            lacks |= rule.tests.is_empty();
+        }
+        self.default == Effect::Allow && !lacks
     }
 
     /// The caller's class.
@@ -221,12 +229,36 @@ impl RuleSet {
         self.rules.iter().map(|rule| &*rule.name)
     }
 
-    /// The rules that may be about a request.
-    fn about(&self, request: &Request<'_>) -> impl Iterator<Item = &Rule> {
-        let general = self.general.get(request.method as usize);
-        let named = request.tool.and_then(|tool| self.by_tool.get(tool));
-        let numbers = general.into_iter().chain(named).flatten();
+    fn denies(&self, request: &Request<'_>) -> impl Iterator<Item = &Rule> {
+        let lists = self.index.lists(request).into_iter();
+        let numbers = lists.flat_map(|list| &list[..self.split(list)]);
         numbers.filter_map(|number| self.rules.get(*number as usize))
+    }
+
+    fn allows(&self, request: &Request<'_>) -> impl Iterator<Item = &Rule> {
+        let lists = self.index.lists(request).into_iter();
+        let numbers = lists.flat_map(|list| &list[self.split(list)..]);
+        numbers.filter_map(|number| self.rules.get(*number as usize))
+    }
+
+    /// Where the denies of a list end.
+    fn split(&self, list: &[u32]) -> usize {
+        list.partition_point(|number| *number < self.deny_count)
+    }
+}
+
+impl Index {
+    /// The rules that may be about a request.
+    fn lists(&self, request: &Request<'_>) -> [&[u32]; 3] {
+        let method = request.method as usize;
+        let unnamed = self.unnamed.get(method);
+        let (named, exact) = match (request.tool, request.resource, request.prompt) {
+            (Some(tool), ..) => (self.tools.get(method), self.by_tool.get(tool)),
+            (None, Some(_), _) => (self.resources.get(method), None),
+            (None, None, Some(_)) => (self.prompts.get(method), None),
+            (None, None, None) => (None, None),
+        };
+        [unnamed, named, exact].map(|list| list.map_or(&[][..], Vec::as_slice))
     }
 }
 

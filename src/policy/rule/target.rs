@@ -92,7 +92,7 @@ pub(super) struct Target {
     what: What,
     has_name: bool,
     has_owner: bool,
-    /// Tools that are named without a wildcard, where there are many.
+    /// Tools that are named without a wildcard.
     exact_tools: HashSet<Box<str>>,
 }
 
@@ -129,6 +129,16 @@ impl Target {
         bits.fold(0, |bits, method| bits | bit(method))
     }
 
+    /// Whether it names tools, resources and prompts.
+    pub(super) fn names(&self) -> [bool; 3] {
+        let what = &self.what;
+        [
+            !(what.tools.is_empty() && self.exact_tools.is_empty()),
+            !what.resources.is_empty(),
+            !what.prompts.is_empty(),
+        ]
+    }
+
     /// If it is about tools that are named without a wildcard and nothing else, these.
     pub(super) fn only_tools(&self) -> Option<impl Iterator<Item = &str>> {
         let what = &self.what;
@@ -139,8 +149,8 @@ impl Target {
         only.then(|| self.exact_tools.iter().map(|name| &**name))
     }
 
-    /// Whether the request is about one of these things; the method is not looked at. `is_text`: what stands for the resource is
-    /// the text of a template.
+    /// Whether the request is about one of these things; the method is not looked at. `is_template`: what stands for the
+    /// resource is the text of a template.
     pub(super) fn fits(&self, request: &Request<'_>, is_template: bool) -> Truth {
         if self.has_owner {
             let is_one = |patterns: &[Pattern], name: Option<&str>| {

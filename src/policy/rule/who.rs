@@ -104,7 +104,6 @@ impl Whom {
 
 impl Role {
     fn has(&self, identity: &Identity) -> bool {
-        identity.roles.iter().any(|own| *own == self.name)
-            || self.who.as_ref().is_some_and(|who| who.is(identity))
+        identity.roles.contains(&self.name) || self.who.as_ref().is_some_and(|who| who.is(identity))
     }
 }

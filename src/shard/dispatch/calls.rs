@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::component::{CancelHandle, Outbox, Outgoing};
 use crate::mcp::{InlineId, Invocation, Method, Principal, Revision, SessionId};
 use crate::mem::Slab;
+use crate::shard::trail::Trail;
 
 use super::forward::Forwarded;
 use super::retry::Binding;
@@ -83,6 +84,8 @@ pub(in super::super) struct Away<P> {
     pub(in super::super) binding: Option<Box<Binding>>,
     /// What it needs to become a task, where it may.
     pub(in super::super) task: Option<Box<TaskCall>>,
+    /// What the audit log is told once it is answered.
+    pub(in super::super) trail: Option<Box<Trail>>,
     /// Nobody waits for its answer any longer; it is here until that has come.
     pub(in super::super) given_up: bool,
     /// Whether its client follows the resource that it is about only since it began.
@@ -121,6 +124,7 @@ impl<P> Away<P> {
             outbox: None,
             binding: None,
             task: None,
+            trail: None,
             given_up: false,
             followed: false,
             unheard_since_ms: None,

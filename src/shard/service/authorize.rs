@@ -9,6 +9,7 @@ use crate::policy::auth::{Fault, challenge};
 use crate::policy::{Decision, RateKeys, RuleRequest};
 
 use super::super::known::Caller;
+use super::super::trail::Trail;
 use super::Service;
 
 /// Why not, and what the head of the answer says of it.
@@ -86,9 +87,17 @@ impl Service {
         &mut self,
         caller: &Caller,
         invocation: &Invocation<'b>,
-    ) -> Result<(), Denied<'b>> {
-        if self.is_open {
-            return Ok(());
+    ) -> Result<Option<Box<Trail>>, Denied<'b>> {
+        if self.is_open && self.audit.is_none() {
+            return Ok(None);
+        }
+        if self.is_speechless() {
+            let value = 0;
+            let limit = "audit.when_full";
+            return Err(Denied {
+                reason: Reason::Overloaded { limit, value },
+                field: Some(("Retry-After", "1".to_owned())),
+            });
         }
         let snapshot = std::sync::Arc::clone(self.dispatcher.snapshot.load());
         let subject = Subject::of(&invocation.operation);
@@ -102,7 +111,7 @@ impl Service {
             upstream,
             ..RuleRequest::new(invocation.method())
         };
-        self.ask_rules(caller, invocation, &request)?;
+        let rule = self.ask_rules(caller, invocation, &request)?;
         let is_known = component.is_some() || upstream.is_some();
         let keys = RateKeys {
             principal: caller.principal(),
@@ -115,14 +124,16 @@ impl Service {
             ..RateKeys::new(invocation.method())
         };
         let now_ns = self.now_ms.saturating_mul(1_000_000);
-        let Err(limited) = self.shared.limiter.check(now_ns, &keys) else {
-            return Ok(());
+        let limiter = std::sync::Arc::clone(&self.shared.limiter);
+        let Err(limited) = limiter.check(now_ns, &keys) else {
+            return Ok(self.trail(caller, invocation, &request, &snapshot.catalog, &rule));
         };
         let retry_after = limited.retry_after_s().to_string();
         let reason = Reason::RateLimited {
             limit: ShortName::new(limited.limit),
             retry_after_ms: limited.retry_after_ms,
         };
+        self.tell_denied(caller, &request, &reason, limited.limit);
         Err(Denied {
             reason,
             field: Some(("Retry-After", retry_after)),
@@ -134,31 +145,36 @@ impl Service {
         caller: &Caller,
         invocation: &Invocation<'b>,
         request: &RuleRequest<'_>,
-    ) -> Result<(), Denied<'b>> {
+    ) -> Result<String, Denied<'b>> {
         let identity = &caller.known.identity;
         let method = invocation.method();
-        let denied = match self.shared.rules.decide(identity, request) {
-            Decision::Allow { .. } => return Ok(()),
+        let rules = std::sync::Arc::clone(&self.shared.rules);
+        let (denied, rule) = match rules.decide(identity, request) {
+            Decision::Allow { rule } => return Ok(rule.unwrap_or_default().to_owned()),
             Decision::Deny { rule } => {
-                let rule = rule.map(ShortName::new);
-                Denied {
-                    reason: Reason::Forbidden { method, rule },
+                let name = rule.map(ShortName::new);
+                let reason = Reason::Forbidden { method, rule: name };
+                let denied = Denied {
+                    reason,
                     field: None,
-                }
+                };
+                (denied, rule.unwrap_or("no rule allows it"))
             }
             Decision::NeedsScopes { scopes, rule } => {
                 let needed: Vec<Box<str>> = scopes.split(' ').map(Box::from).collect();
                 let resource = self.shared.authenticator.resource();
                 let text = challenge(resource, &Fault::Scopes(Vec::new()), &needed);
-                Denied {
+                let denied = Denied {
                     reason: Reason::NeedsScopes {
                         rule: ShortName::new(rule),
                     },
                     field: Some(("WWW-Authenticate", text)),
-                }
+                };
+                (denied, rule)
             }
         };
         tracing::debug!(principal = caller.known.shown(), method = method.name(), reason = %denied.reason, "denied");
+        self.tell_denied(caller, request, &denied.reason, rule);
         Err(denied)
     }
 }

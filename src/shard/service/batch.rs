@@ -17,7 +17,7 @@ use super::super::stream::{Source, Stream};
 use super::frame::Frame;
 use super::post::hears;
 use super::request::Request;
-use super::{Circumstances, Place, Served, Service};
+use super::{Circumstances, Place, Served, Service, target_of};
 
 /// What has come of the messages of a batch so far.
 #[derive(Default)]
@@ -107,9 +107,10 @@ impl Service {
     ) {
         self.count_operation(invocation);
         let refuse = |reason| Refusal::new(reason, Some(invocation.id));
-        if let Err(denied) = self.authorize(request.caller, invocation) {
-            return gathered.refuse(&refuse(denied.reason));
-        }
+        let trail = match self.authorize(request.caller, invocation) {
+            Ok(trail) => trail,
+            Err(denied) => return gathered.refuse(&refuse(denied.reason)),
+        };
         let value = self.shared.limits.output_bytes_max;
         if gathered.answers.len() > value {
             let limit = "limits.output_bytes_max";
@@ -127,11 +128,21 @@ impl Service {
             Ok(Made::Body { status, call, said }) => {
                 let outcome = call.map_or("ok", |report| report.outcome.as_str());
                 let started = request.arrival.started;
+                let target = target_of(&invocation.operation);
+                self.tell_answered(
+                    trail.as_deref(),
+                    invocation.method().name(),
+                    &target,
+                    outcome,
+                );
                 self.log_made(started, invocation, outcome, status, body.len());
                 gathered.said.extend(said);
                 gathered.answer(&body);
             }
-            Ok(Made::Later(ticket)) => gathered.tickets.push(ticket),
+            Ok(Made::Later(ticket)) => {
+                self.keep_trail(ticket, trail);
+                gathered.tickets.push(ticket);
+            }
             Ok(Made::Listen(_)) => gathered.refuse(&refuse(Reason::NotOffered {
                 method: invocation.method(),
                 revision: invocation.revision,

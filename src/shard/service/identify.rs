@@ -50,7 +50,12 @@ impl Service {
         let found = authenticator.identify(authorization, certificate, now_unix_s)?;
         let known = self.new_known(&found);
         self.memo.keep(proof, generation, &known);
-        Ok(known)
+        let caller = Caller {
+            known,
+            address: arrival.address,
+        };
+        self.tell_known(&caller);
+        Ok(caller.known)
     }
 
     /// A copy of our own, so that shards do not write each other's counts.
@@ -69,6 +74,7 @@ impl Service {
         fault: &Fault,
         out: &mut Vec<u8>,
     ) -> Served {
+        self.tell_unknown(request, fault);
         let resource = self.shared.authenticator.resource();
         let challenge = challenge(resource, fault, &[]);
         tracing::debug!(why = fault.detail(), "a caller is not known");

@@ -3,6 +3,7 @@
 //! The steady path of a tool call is here, and it allocates nothing: the message is scanned in place, the tool is looked up by a borrowed
 //! name, and the answer is written once into the buffer that will be sent.
 
+mod audit;
 mod authorize;
 mod batch;
 mod channels;
@@ -26,7 +27,7 @@ use crate::mcp::SessionId;
 use crate::mem::{BufferPool, ByteBudget};
 use crate::metrics::{Counter, Gauge, Phase, ShardMetrics};
 use crate::ring::SocketKey;
-use crate::tape::LogProducer;
+use crate::tape::{AuditLane, LogProducer};
 use crate::wire::chunked::ChunkLimits;
 use crate::wire::http1::HeadLimits;
 
@@ -52,6 +53,8 @@ pub struct ServiceOptions {
     pub buffers: Arc<ByteBudget>,
     /// The access log, if one is wanted.
     pub access_log: Option<LogProducer>,
+    /// The way to the audit log, if one is kept.
+    pub audit: Option<AuditLane>,
 }
 
 /// Where the answer of a call goes that has left the shard.
@@ -104,6 +107,8 @@ pub struct Service {
     has_param_headers: bool,
     clock: quanta::Clock,
     log: Option<LogProducer>,
+    /// The way to the audit log, if one is kept.
+    pub audit: Option<AuditLane>,
     line: Vec<u8>,
     /// Milliseconds since 1970 when the shard's clock was zero.
     unix_offset_ms: u64,
@@ -140,6 +145,7 @@ impl Service {
             has_param_headers: false,
             clock: quanta::Clock::new(),
             log: options.access_log,
+            audit: options.audit,
             line: Vec::with_capacity(512),
             unix_offset_ms: unix_ms.saturating_sub(shared.now_ms()),
             now_ms: 0,
@@ -264,6 +270,12 @@ impl Service {
                 self.log(away.started, away.request_bytes, &answer);
             }
         }
+        self.tell_answered(
+            away.trail.as_deref(),
+            away.method.name(),
+            &away.target,
+            outcome,
+        );
         self.metrics.record(Phase::Total, self.since(away.started));
     }
 

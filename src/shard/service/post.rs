@@ -1,5 +1,6 @@
 //! One POST to the endpoint: scan, route, and the answer to its one message.
 
+use crate::audit::Kind;
 use crate::mcp::headers::{Accept, check_params};
 use crate::mcp::route::{self, ClientResponse};
 use crate::mcp::{
@@ -12,6 +13,7 @@ use crate::wire::http1::response::Body;
 use super::super::access::Answer;
 use super::super::dispatch::{Made, answer_question};
 use super::super::exchange::Exchange;
+use super::super::trail::Trail;
 use super::frame::Frame;
 use super::request::{Request, is_encoded};
 use super::{Circumstances, Place, Served, Service, target_of};
@@ -119,14 +121,17 @@ impl Service {
         out: &mut Vec<u8>,
     ) -> Served {
         self.count_operation(invocation);
-        if let Err(denied) = self.authorize(request.caller, invocation) {
-            let refusal = Refusal::new(denied.reason, Some(invocation.id));
-            let field = denied
-                .field
-                .as_ref()
-                .map(|(name, value)| (*name, value.as_str()));
-            return self.write_refusal(request, &refusal, field, out);
-        }
+        let trail = match self.authorize(request.caller, invocation) {
+            Ok(trail) => trail,
+            Err(denied) => {
+                let refusal = Refusal::new(denied.reason, Some(invocation.id));
+                let field = denied
+                    .field
+                    .as_ref()
+                    .map(|(name, value)| (*name, value.as_str()));
+                return self.write_refusal(request, &refusal, field, out);
+            }
+        };
         if let Operation::Initialize { negotiated, .. } = invocation.operation {
             return self.initialize(request, invocation, negotiated, accept, out);
         }
@@ -137,7 +142,7 @@ impl Service {
             respond: invocation.respond,
             ..Frame::new(request, 200)
         };
-        self.answer(request, invocation, accept, &frame, out)
+        self.answer(request, invocation, accept, &frame, trail, out)
     }
 
     fn initialize(
@@ -162,7 +167,7 @@ impl Service {
             extra: Some(("Mcp-Session-Id", text)),
             ..Frame::new(request, 200)
         };
-        self.answer(request, invocation, accept, &frame, out)
+        self.answer(request, invocation, accept, &frame, None, out)
     }
 
     fn open_session(
@@ -185,6 +190,7 @@ impl Service {
         };
         let session = self.shared.sessions.create(new).map_err(|_| full)?;
         self.metrics.add(Counter::SessionsOpened, 1);
+        self.tell_session(request.caller, Kind::SessionCreated);
         Ok(session)
     }
 
@@ -220,6 +226,7 @@ impl Service {
         invocation: &Invocation<'_>,
         accept: Accept,
         frame: &Frame<'_>,
+        trail: Option<Box<Trail>>,
         out: &mut Vec<u8>,
     ) -> Served {
         let began = out.len();
@@ -236,6 +243,12 @@ impl Service {
                 frame.close(opened, status, out);
                 let outcome = call.map_or("ok", |report| report.outcome.as_str());
                 let target = target_of(&invocation.operation);
+                self.tell_answered(
+                    trail.as_deref(),
+                    invocation.method().name(),
+                    &target,
+                    outcome,
+                );
                 let answer = Answer {
                     method: invocation.method().name(),
                     target: &target,
@@ -248,10 +261,18 @@ impl Service {
             Ok(Made::Body { call, said, .. }) => {
                 let body = frame.take_body(opened, out);
                 let outcome = call.map_or("ok", |report| report.outcome.as_str());
+                let target = target_of(&invocation.operation);
+                self.tell_answered(
+                    trail.as_deref(),
+                    invocation.method().name(),
+                    &target,
+                    outcome,
+                );
                 self.answer_after(request, invocation, frame, said, &body, outcome, out)
             }
             Ok(Made::Later(ticket)) => {
                 out.truncate(began);
+                self.keep_trail(ticket, trail);
                 let exchange = Exchange::new(ticket, invocation, request);
                 Served::Pending(Box::new(exchange))
             }

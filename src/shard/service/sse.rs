@@ -21,7 +21,7 @@ use super::super::endpoint::query_value;
 use super::super::stream::Source;
 use super::frame::Frame;
 use super::request::{Request, is_encoded};
-use super::{Circumstances, Place, Served, Service};
+use super::{Circumstances, Place, Served, Service, target_of};
 
 /// Where messages of a session are posted to, up to its id.
 const ENDPOINT: &str = "/messages?sessionId=";
@@ -174,19 +174,27 @@ impl Service {
             request_bytes: request.body_bytes,
         };
         let refuse = |reason| Refusal::new(reason, Some(invocation.id));
-        if let Err(denied) = self.authorize(request.caller, invocation) {
-            return self.refuse_sse(&refuse(denied.reason), channel);
-        }
+        let trail = match self.authorize(request.caller, invocation) {
+            Ok(trail) => trail,
+            Err(denied) => return self.refuse_sse(&refuse(denied.reason), channel),
+        };
         let mut body = Vec::new();
         match self.dispatch(invocation, circumstances, &mut body) {
             Ok(Made::Body { status, call, said }) => {
                 let outcome = call.map_or("ok", |report| report.outcome.as_str());
                 let started = request.arrival.started;
+                let target = target_of(&invocation.operation);
+                self.tell_answered(
+                    trail.as_deref(),
+                    invocation.method().name(),
+                    &target,
+                    outcome,
+                );
                 self.log_made(started, invocation, outcome, status, body.len());
                 self.say(channel, said);
                 self.write_channel(channel, &body);
             }
-            Ok(Made::Later(_)) => {}
+            Ok(Made::Later(ticket)) => self.keep_trail(ticket, trail),
             Ok(Made::Listen(_)) => {
                 let reason = Reason::NotOffered {
                     method: invocation.method(),

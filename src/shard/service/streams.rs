@@ -1,5 +1,6 @@
 //! Event streams that a client opens: who may, and what they begin with.
 
+use crate::audit::Kind;
 use crate::mcp::reply;
 use crate::mcp::route::{self, ListenFilter, OpenStream};
 use crate::mcp::{EventId, Principal, RawId, Reason, Refusal, SessionId, StreamClaim, StreamId};
@@ -208,6 +209,7 @@ impl Service {
         match deleted {
             Ok((session, _)) => {
                 self.end_everywhere(session);
+                self.tell_session(request.caller, Kind::SessionTerminated);
                 let began = out.len();
                 Frame::new(request, 204).write_head(out, Body::Empty);
                 self.answered_plainly(request, 204, "session-ended", out.len() - began)

@@ -531,5 +531,13 @@ pub(crate) async fn serve<D: Disk>(
             }
         }
     }
+    // A lane that was handed out a moment ago is closed like the others.
+    requests.close();
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Lane(lane) => writer.add_lane(lane),
+            Request::Sync(reply) => writer.waiters.push(reply),
+        }
+    }
     writer.finish(&*disk).await;
 }

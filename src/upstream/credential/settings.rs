@@ -24,6 +24,26 @@ impl AuthSettings {
     pub fn is_managed(&self) -> bool {
         !matches!(self, Self::Header(_))
     }
+
+    /// Where the secrets are kept that it needs.
+    pub fn secrets(&self) -> Vec<&SecretRef> {
+        let (client, own) = match self {
+            Self::Header(header) => match &header.value {
+                HeaderValue::Secret(place) => (None, Some(place)),
+                HeaderValue::Text(_) => (None, None),
+            },
+            Self::ClientCredentials(settings) => (Some(&settings.client), None),
+            Self::AuthorizationCode(settings) => (settings.client.as_ref(), None),
+            Self::TokenExchange(settings) => {
+                (settings.client.as_ref(), Some(&settings.subject_token))
+            }
+        };
+        let of_client = client.and_then(|client| match &client.proof {
+            ClientProof::None => None,
+            ClientProof::Secret(place) | ClientProof::Key { key: place, .. } => Some(place),
+        });
+        own.into_iter().chain(of_client).collect()
+    }
 }
 
 /// One header field.

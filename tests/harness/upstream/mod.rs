@@ -6,6 +6,7 @@
 pub mod brain;
 pub mod child;
 pub mod faults;
+mod guarded;
 pub mod http;
 pub mod journal;
 mod tools;
@@ -15,6 +16,7 @@ mod wire_rules;
 use serde::{Deserialize, Serialize};
 
 pub use child::Child;
+pub use guarded::Guarded;
 pub use http::{HttpUpstream, Mode};
 
 /// The protocol that an upstream speaks.

@@ -10,7 +10,6 @@ use super::super::values::{Span, show_span};
 use super::{Parsed, Read, Refused, scopes, word};
 use crate::control::auth::{IssuerOptions, KeySource};
 use crate::policy::auth::Algorithm;
-use crate::secret::SecretRef;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// How far clocks may differ at most: beyond, one of them is to be set.
@@ -27,16 +26,12 @@ impl Parsed<'_> {
         audiences: Option<&[Box<str>]>,
     ) -> Read<IssuerOptions> {
         let name = word("jwt.issuer", Some(&document.issuer))?.unwrap_or_default();
-        let audiences = match &document.audience {
+        let audiences: Vec<Box<str>> = match &document.audience {
             Some(OneOrMore::One(one)) => vec![one.as_str().into()],
             Some(OneOrMore::More(more)) => more.iter().map(|one| one.as_str().into()).collect(),
             None => audiences.map(<[_]>::to_vec).unwrap_or_default(),
         };
-        if audiences.is_empty()
-            || audiences
-                .iter()
-                .any(|audience: &Box<str>| audience.is_empty())
-        {
+        if audiences.is_empty() || audiences.iter().any(|audience| audience.is_empty()) {
             let remedy = "say resource: for the whole server, or audience: here";
             let rule = "has no audience, so that tokens for others would be taken";
             return Err(Refused::new("jwt.audience", &name, rule, remedy));
@@ -117,27 +112,16 @@ impl Parsed<'_> {
                 url: jwks_url(url)?,
                 ca: ca.as_ref().map(|path| self.relative(path)),
             }),
-            (None, Some(secret)) => self.secret(secret).map(KeySource::Secret),
+            (None, Some(secret)) => {
+                let place = secret.place(|path| self.relative(path));
+                Ok(KeySource::Secret(place))
+            }
             (None, None) => Err(refused("has no keys")),
             (Some(_), Some(_)) => Err(refused(
                 "has public keys and a secret, which are never mixed",
             )),
             (Some(_), None) => Err(refused(
                 "needs one jwks file, or one jwks url with or without a ca",
-            )),
-        }
-    }
-
-    fn secret(&self, document: &SecretDocument) -> Read<SecretRef> {
-        match (&document.env, &document.file, &document.credential) {
-            (Some(name), None, None) => Ok(SecretRef::Environment(name.clone())),
-            (None, Some(path), None) => Ok(SecretRef::File(self.relative(path))),
-            (None, None, Some(name)) => Ok(SecretRef::Credential(name.clone())),
-            _ => Err(Refused::new(
-                "jwt.secret",
-                "",
-                "must say exactly one of env, file and credential",
-                "keep one",
             )),
         }
     }

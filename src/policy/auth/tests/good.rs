@@ -216,3 +216,14 @@ fn harmless_variations_are_no_faults() {
         );
     }
 }
+
+#[test]
+fn what_the_fuzzer_begins_with_is_held_to_what_it_promises() {
+    for text in [
+        good(),
+        "Bearer abc".to_owned(),
+        String::from_utf8(jwks(&[&pairs().rsa.jwk])).unwrap(),
+    ] {
+        check(text.as_bytes());
+    }
+}

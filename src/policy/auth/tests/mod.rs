@@ -2,7 +2,7 @@
 
 mod attacks;
 mod certificates;
-mod forge;
+pub(crate) mod forge;
 mod good;
 mod keys;
 mod lifetimes;

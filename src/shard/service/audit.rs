@@ -1,0 +1,131 @@
+//! What the audit log is told by a shard. Nothing here waits; without a log nothing is made.
+
+use sha2::{Digest, Sha256};
+
+use crate::audit::{Event, Kind, Outcome};
+use crate::catalog::Catalog;
+use crate::mcp::{Invocation, Reason};
+use crate::policy::RuleRequest;
+use crate::policy::auth::Fault;
+
+use super::super::known::Caller;
+use super::super::trail::Trail;
+use super::Service;
+use super::request::Request;
+
+impl Service {
+    /// Tells the log, if there is one. What does not fit is counted, and the log says so itself.
+    pub(super) fn record(&mut self, event: &Event<'_>) {
+        let time_ms = self.unix_offset_ms + self.now_ms;
+        if let Some(audit) = &mut self.audit {
+            audit.record(time_ms, event);
+        }
+    }
+
+    /// Whether new calls are to be refused, since nothing could be said of them.
+    pub(super) fn is_speechless(&self) -> bool {
+        self.audit
+            .as_ref()
+            .is_some_and(crate::tape::AuditLane::is_full)
+    }
+
+    /// Somebody showed who he is, and was believed.
+    pub(super) fn tell_known(&mut self, caller: &Caller) {
+        self.record(&Event {
+            principal: caller.known.shown(),
+            source: caller.address,
+            method: caller.known.identity.proof.as_str(),
+            ..Event::new(Kind::AuthenticationAttempt, Outcome::Ok)
+        });
+    }
+
+    /// Somebody did not, or was not.
+    pub(super) fn tell_unknown(&mut self, request: &Request<'_, '_>, fault: &Fault) {
+        self.record(&Event {
+            source: request.arrival.address,
+            method: request.head.method.as_str(),
+            detail: fault.detail(),
+            ..Event::new(Kind::AuthenticationAttempt, Outcome::Denied)
+        });
+    }
+
+    /// The rules, or a limit, have refused a request.
+    pub(super) fn tell_denied(
+        &mut self,
+        caller: &Caller,
+        request: &RuleRequest<'_>,
+        reason: &Reason<'_>,
+        rule: &str,
+    ) {
+        let kind = match reason {
+            Reason::RateLimited { .. } => Kind::RateLimitExceeded,
+            _ => Kind::AuthorizationCheck,
+        };
+        let target = request.tool.or(request.resource).or(request.prompt);
+        self.record(&Event {
+            principal: caller.known.shown(),
+            source: caller.address,
+            method: request.method.name(),
+            target: target.unwrap_or_default(),
+            rule,
+            arguments_hash: request.arguments.map(|text| Sha256::digest(text).into()),
+            ..Event::new(kind, Outcome::Denied)
+        });
+    }
+
+    /// What the log is to be told of a request once it is answered; none where nobody wants to know.
+    pub(super) fn trail(
+        &mut self,
+        caller: &Caller,
+        invocation: &Invocation<'_>,
+        request: &RuleRequest<'_>,
+        catalog: &Catalog,
+        rule: &str,
+    ) -> Option<Box<Trail>> {
+        let audit = self.audit.as_ref()?;
+        let called = Event::new(Kind::ComponentInvocation, Outcome::Ok);
+        if !Trail::is_kept_of(invocation.method()) || !audit.wants(&called) {
+            return None;
+        }
+        let mut components = catalog.components().iter();
+        let component = request
+            .component
+            .and_then(|name| components.find(|component| component.name() == name));
+        Some(Box::new(Trail {
+            principal: caller.known.name.clone(),
+            source: caller.address,
+            rule: rule.into(),
+            component_digest: component.map(|one| one.digest()).unwrap_or_default().into(),
+            arguments_hash: Some(Sha256::digest(request.arguments.unwrap_or(b"{}")).into()),
+        }))
+    }
+
+    /// A legacy session has begun or was ended. Its id is a credential, and stays out of the log.
+    pub(super) fn tell_session(&mut self, caller: &Caller, kind: Kind) {
+        self.record(&Event {
+            principal: caller.known.shown(),
+            source: caller.address,
+            ..Event::new(kind, Outcome::Ok)
+        });
+    }
+
+    /// A request is answered later: what is to be told then goes with it.
+    pub(super) fn keep_trail(&mut self, ticket: u64, trail: Option<Box<Trail>>) {
+        if let Some(away) = self.dispatcher.calls.get_mut(ticket) {
+            away.trail = trail;
+        }
+    }
+
+    /// A request is answered.
+    pub(super) fn tell_answered(
+        &mut self,
+        trail: Option<&Trail>,
+        method: &str,
+        target: &str,
+        outcome: &str,
+    ) {
+        if let Some(trail) = trail {
+            self.record(&trail.event(method, target, outcome));
+        }
+    }
+}
