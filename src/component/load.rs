@@ -212,10 +212,22 @@ impl Runtime {
         bytes: &[u8],
         options: ComponentOptions,
     ) -> Result<Arc<Component>, LoadError> {
-        self.load_granted(name, bytes, options, None)
+        let grants = self.grants(&options)?;
+        self.load_granted(name, bytes, options, grants)
     }
 
-    /// As [`load_with`](Self::load_with), with what it was granted; without, nothing is.
+    /// What the policy of a component grants, with the secrets and variables as they are now.
+    fn grants(&self, options: &ComponentOptions) -> Result<Option<Arc<Grants>>, LoadError> {
+        let Some(policy) = &options.policy else {
+            return Ok(None);
+        };
+        let own = |name: &str| std::env::var(name).ok();
+        Grants::of(policy, &*self.options.secrets.0, &own)
+            .map(|grants| Some(Arc::new(grants)))
+            .map_err(|problem| LoadError::Grants(problem.to_string()))
+    }
+
+    /// As [`load_with`](Self::load_with), with what it was granted instead of what its policy says; without, nothing is.
     pub fn load_granted(
         &self,
         name: &str,

@@ -58,5 +58,5 @@ pub use load::{Component, LoadError};
 pub use mailbox::{Finished, Mailbox};
 pub use options::{ComponentOptions, InstanceMode};
 pub use pool::{InstancePool, PoolStats};
-pub use runtime::{Runtime, RuntimeOptions, RuntimeStats};
+pub use runtime::{Runtime, RuntimeOptions, RuntimeStats, Secrets as ComponentSecrets};
 pub use tool::{Skipped, Tool};

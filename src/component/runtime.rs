@@ -11,6 +11,7 @@ use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::mcp::SessionId;
 use crate::ring::step_back;
+use crate::secret::{self, Secret, SecretRef, Shape, Unresolved};
 
 use super::cache::Cache;
 use super::call::{CancelHandle, Control, Ending, Overloaded};
@@ -41,8 +42,34 @@ pub struct RuntimeOptions {
     pub shard_count: usize,
     /// Who knows the addresses of the names that components ask for; the system, if nobody else.
     pub resolver: Option<Arc<dyn Resolve>>,
+    /// Whoever tells the secrets that policies name.
+    pub secrets: Secrets,
     /// PEM file of the roots that components' HTTPS trusts instead of the system's.
     pub ca: Option<PathBuf>,
+}
+
+/// Whoever tells secrets; without anybody, there are none.
+#[derive(Clone)]
+pub struct Secrets(pub Arc<dyn secret::Resolve>);
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self(Arc::new(NoSecrets))
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
+struct NoSecrets;
+
+impl secret::Resolve for NoSecrets {
+    fn resolve(&self, _: &SecretRef, _: Shape) -> Result<Secret, Unresolved> {
+        Err(Unresolved::Missing)
+    }
 }
 
 /// Counters of a runtime.

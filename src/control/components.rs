@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::audit::{Audit, Kind};
 use crate::catalog::pin::Judge;
 use crate::catalog::{Catalog, Sources};
-use crate::component::{Component, ComponentOptions, Runtime, RuntimeOptions};
+use crate::component::{Component, ComponentOptions, ComponentSecrets, Runtime, RuntimeOptions};
 use crate::error::Problem;
 
 use super::audit;
@@ -16,6 +16,7 @@ use super::config::Config;
 use super::manifest::{self, Provision};
 use super::pins::{OnChange, Pins};
 use super::policies::{self, Policies};
+use super::secrets::Secrets;
 use super::store::{Change, Store, Watch};
 use super::upstreams::OfferSet;
 
@@ -243,6 +244,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
         cache_dir: Some(config.cache_dir.clone()),
         worker_count: config.workers,
         shard_count: config.shards,
+        secrets: ComponentSecrets(Arc::new(Secrets::new(config))),
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(&config.limits, options)?;

@@ -94,6 +94,7 @@ pub fn run(
     } = prepare(config)?;
     set.pin(config, auditing.audit())?;
     set.tell(auditing.audit());
+    runtime.set_audit(auditing.audit());
     let (rules, limiter) = guards(config)?;
     let hosts = host_rules(config, address)?;
     // There are at most 1,024 shards.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use hyper::http::{HeaderName, HeaderValue};
 
 use crate::error::{Problem, exit};
-use crate::policy::permission::{Ask, Budgets, By, Decide, Decider, Policy, Root, Source, Verdict};
+use crate::policy::Identity;
+use crate::policy::permission::{
+    Ask, Budgets, By, Decide, Decider, Policy, Profiles, Root, Source, Verdict,
+};
 use crate::secret::{Resolve, Secret, SecretRef, Shape};
 
 /// The value of a granted variable.
@@ -142,6 +145,17 @@ pub struct Behalf {
 }
 
 impl Behalf {
+    /// A caller, as far as it narrows a component's grants or has a name; nothing, if it does neither.
+    ///
+    /// Shape: `name` is [`Identity::name`], for callers who were asked who they are.
+    pub fn of(profiles: &Profiles, identity: &Identity, name: Option<&Arc<str>>) -> Option<Self> {
+        if profiles.is_empty() && name.is_none() {
+            return None;
+        }
+        let name = name.map_or_else(|| identity.name().into(), Arc::clone);
+        Some(Self::narrowed(name, profiles.of(identity)))
+    }
+
     /// A caller for whom these narrow every component's grants.
     pub fn narrowed(principal: Arc<str>, policies: Arc<[Arc<Policy>]>) -> Self {
         let all = policies.iter().map(|policy| policy.budgets());

@@ -121,7 +121,10 @@ impl Court {
         let policy = policy(permissions);
         let own = |name: &str| (name == "LANG").then(|| "en".to_owned());
         let grants = Arc::new(Grants::of(&policy, &Secrets, &own).unwrap());
-        let options = ComponentOptions { instances };
+        let options = ComponentOptions {
+            instances,
+            ..ComponentOptions::default()
+        };
         let runtime = &self.bench.runtime;
         runtime
             .load_granted("probe", &guest.build(), options, Some(grants))

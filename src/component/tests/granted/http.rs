@@ -1,6 +1,5 @@
 //! HTTP: by what a request says and by where it goes, with what the host adds and what it counts.
 
-use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
