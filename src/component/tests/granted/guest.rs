@@ -79,9 +79,9 @@ impl Guest {
     }
 
     fn step(&mut self, call: &str, error_at: usize) {
-        let _ = write!(
+        let _ = writeln!(
             self.body,
-            "{call} (call $mark (i32.const 1024) (i32.const {error_at}))\n"
+            "{call} (call $mark (i32.const 1024) (i32.const {error_at}))"
         );
     }
 
