@@ -14,6 +14,7 @@
 
 mod audit;
 mod callers;
+mod grants;
 mod hosts;
 mod management;
 mod secrets;
