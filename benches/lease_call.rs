@@ -27,6 +27,7 @@ fn call(pool: &mut InstancePool, component: &Arc<Component>, arguments: &[u8], o
     let context = CallContext {
         ticket: 0,
         deadline: Instant::now() + Duration::from_secs(10),
+        behalf: None,
     };
     match pool.call(component, 0, Some(arguments), context, out) {
         Started::Done(report) => {

@@ -89,6 +89,7 @@ fn serve(pool: &mut InstancePool, component: &Arc<Component>, stop: &AtomicBool)
         let call = CallContext {
             ticket: count,
             deadline: Instant::now() + Duration::from_secs(10),
+            behalf: None,
         };
         match pool.call(component, tool_index, Some(&arguments), call, &mut out) {
             Started::Done(report) => assert_eq!(report.outcome, CallOutcome::Ok),

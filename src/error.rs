@@ -2,7 +2,11 @@
 //!
 //! Each layer has its own small enum; this module has only what they share. Nothing here is built on the hot path.
 
+mod nearest;
+
 use std::fmt;
+
+pub(crate) use nearest::nearest;
 
 /// Who has to change something for the error to go away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -82,6 +82,33 @@ pub const RELEASES_PER_CALL_MAX: usize = 16;
 /// Announcements of changes that one call may make.
 pub const ANNOUNCEMENTS_PER_CALL_MAX: usize = 256;
 
+/// HTTP requests that one call of a component may send, where its policy does not say.
+pub const HTTP_REQUESTS_PER_CALL: u64 = 64;
+
+/// Bytes of HTTP bodies, both ways together, that one call of a component may exchange, where its policy does not say.
+pub const HTTP_BYTES_PER_CALL: u64 = 64 << 20;
+
+/// Files and directories that one instance of a component may have open, where its policy does not say.
+pub const OPEN_FILES_PER_CALL: u64 = 64;
+
+/// Refusals after which a call is stopped: each is an entry of the audit log.
+pub const REFUSALS_PER_CALL_MAX: u64 = 1_000;
+
+/// How long a component's HTTP request may wait for a name to be resolved.
+pub const COMPONENT_LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long it may wait for a connection, TLS included, to each of the addresses that are tried.
+pub const COMPONENT_CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long it may wait for the first byte of an answer, and for each next one.
+pub const COMPONENT_ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Addresses of one name that are tried.
+pub const COMPONENT_CONNECT_COUNT_MAX: usize = 4;
+
+/// Entries of a directory that a component may rename: what each may be used for is compared before and after.
+pub const RENAMED_ENTRIES_MAX: usize = 4_096;
+
 /// Entries of each kind (tools, resources, prompts) that one component may list.
 pub const DEFINITIONS_PER_COMPONENT_MAX: usize = 4_096;
 

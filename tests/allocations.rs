@@ -111,6 +111,7 @@ fn allocations_of_the_pool() -> u64 {
                 let context = CallContext {
                     ticket,
                     deadline: Instant::now() + Duration::from_secs(10),
+                    behalf: None,
                 };
                 out.clear();
                 let _ = pool.call(echo, 0, Some(br#"{"text":"steady"}"#), context, &mut out);

@@ -22,6 +22,7 @@ mod lifecycle;
 mod modern;
 mod news;
 mod offers;
+mod permissions;
 mod questions;
 mod regressions;
 mod resumption;

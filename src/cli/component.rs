@@ -8,6 +8,7 @@ use clap::Subcommand;
 use crate::component::Entry;
 use crate::control::config::{Config, LogLevel, show_size};
 use crate::control::loading;
+use crate::control::policies;
 use crate::control::store::{Loaded, Manifest, Store};
 use crate::error::{Problem, exit};
 
@@ -18,6 +19,7 @@ Examples:
   margay component load weather.wasm   a running `margay serve` has its tools
                                        within a second
   margay component load build/out.wasm --name weather
+  margay component import ~/.local/share/wassette/components
   margay component list
   margay component inspect weather
   margay component remove weather";
@@ -31,6 +33,13 @@ pub(super) enum ComponentCommand {
         /// The name to keep it under [default: the file's name without .wasm].
         #[arg(long)]
         name: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Load every component of another directory with its policy: NAME.wasm with NAME.policy.yaml, as Wassette keeps them.
+    Import {
+        /// The directory. Nothing in it is changed.
+        directory: PathBuf,
         #[command(flatten)]
         common: Common,
     },
@@ -63,6 +72,10 @@ pub(super) fn run(command: &ComponentCommand) -> Result<u8, Problem> {
         ComponentCommand::Load { file, name, common } => {
             let (config, store) = open(common)?;
             load(&config, &store, file, name.as_deref())
+        }
+        ComponentCommand::Import { directory, common } => {
+            let (config, store) = open(common)?;
+            import(&config, &store, directory)
         }
         ComponentCommand::List { json, common } => list(&open(common)?.1, *json),
         ComponentCommand::Inspect { name, common } => {
@@ -107,7 +120,50 @@ fn load(
         manifest.name,
         short(manifest),
         tools_shown(manifest)
-    ))
+    ))?;
+    let (beside, own) = (policies::beside(file), store.policy_path(&manifest.name));
+    match (policies::text(&beside)?, policies::text(&own)?) {
+        (Some(given), Some(kept)) if given != kept => print_line(&format!(
+            "its policy stays as it is in {}; {} was not taken over",
+            own.display(),
+            beside.display()
+        )),
+        _ => Ok(0),
+    }
+}
+
+/// Loads what can be loaded; what cannot is told, and the rest is loaded all the same.
+fn import(config: &Config, store: &Store, directory: &std::path::Path) -> Result<u8, Problem> {
+    let unreadable = |error: std::io::Error| {
+        let shown = directory.display().to_string();
+        let remedy = "name a directory with .wasm files";
+        Problem::operator(
+            exit::NO_INPUT,
+            "directory",
+            shown,
+            error.to_string(),
+            remedy,
+        )
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|ending| ending == "wasm") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(unreadable(std::io::Error::other("has no .wasm files")));
+    }
+    let mut code = 0;
+    for file in &files {
+        if let Err(problem) = load(config, store, file, None) {
+            super::print_problem(&problem);
+            code = exit::DATA;
+        }
+    }
+    Ok(code)
 }
 
 fn tools_shown(manifest: &Manifest) -> String {
@@ -180,7 +236,7 @@ fn inspect(config: &Config, store: &Store, name: &str) -> Result<u8, Problem> {
     let bytes = store.read(&manifest)?;
     let options = config.component_options.get(&manifest.name);
     let component = loading::runtime(config)?
-        .load_with(&manifest.name, &bytes, options.copied().unwrap_or_default())
+        .load_with(&manifest.name, &bytes, options.cloned().unwrap_or_default())
         .map_err(|error| error.into_problem(format!("{} ({})", manifest.name, manifest.source)))?;
     let listed = component.definitions();
     let mut tools: Vec<serde_json::Value> = component

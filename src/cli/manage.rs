@@ -12,7 +12,7 @@ use super::Common;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Whoever speaks to this may load and remove components: it is
+Whoever speaks to this may load components and grant them permissions: it is
 for the person in charge, in a client of his own. A running `margay serve`
 that watches the same component directory notices within a second.
 

@@ -10,6 +10,8 @@ mod component;
 mod key;
 mod log;
 mod manage;
+mod permission;
+mod policy;
 mod probe;
 mod secret;
 mod serve;
@@ -60,7 +62,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve MCP over HTTP.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Serve MCP on standard input and output, for clients that start their servers themselves.
     Stdio(serve::StdioArgs),
     /// List tools, or call one, without a server.
@@ -69,7 +71,7 @@ enum Command {
     /// Manage the directory of loaded components.
     #[command(subcommand, after_help = component::EXAMPLES)]
     Component(component::ComponentCommand),
-    /// Serve the management tools on standard input and output: they load and remove components.
+    /// Serve the management tools on standard input and output: they load components and grant permissions.
     Manage(manage::ManageArgs),
     /// Make API keys, for callers that are asked who they are.
     #[command(subcommand, after_help = key::EXAMPLES)]
@@ -77,6 +79,12 @@ enum Command {
     /// Manage what upstreams need of an operator.
     #[command(subcommand, after_help = upstream::EXAMPLES)]
     Upstream(upstream::UpstreamCommand),
+    /// Read, explain and compare what components may reach.
+    #[command(subcommand, after_help = policy::EXAMPLES)]
+    Policy(policy::PolicyCommand),
+    /// Grant a component what it may reach, and take it back.
+    #[command(subcommand, after_help = permission::EXAMPLES)]
+    Permission(permission::PermissionCommand),
     /// Manage the encrypted store of secrets.
     #[command(subcommand, after_help = secret::EXAMPLES)]
     Secret(secret::SecretCommand),
@@ -200,6 +208,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Manage(args) => manage::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Upstream(command) => upstream::run(&command),
+        Command::Policy(command) => policy::run(&command),
+        Command::Permission(command) => permission::run(&command),
         Command::Secret(command) => secret::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Probe(args) => probe::run(&args),

@@ -20,6 +20,7 @@ Examples:
   margay serve weather.wasm fetch.wasm      these and nothing else
   margay serve --component-dir /srv/margay  what was loaded there; changes
                                             are noticed within a second
+  margay serve --manifest components.yaml   these, with their permissions
   margay serve --config /etc/margay.yaml    every flag has a key there
   margay serve --listen 0.0.0.0:8080 --allowed-host mcp.example.com
   margay serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
@@ -48,6 +49,10 @@ Configuration file (every key is optional, an unknown one is an error):
     files: {command: npx, args: [server-filesystem, /data], prefix: always}
   component_options:       # by a component's name
     notes: {instances: per-session}    # or singleton; fresh if not said
+    weather: {policy: weather.policy.yaml}   # else the one beside it
+  permission_profiles:     # leave less of what was granted to some callers
+    - {name: guests, who: {roles: [guest]},
+       permissions: {network: {allow: [{host: api.example.com}]}}}
   performance:
     concurrency: {max_concurrent_requests: 1000}
     network: {tcp_nodelay: true, keep_alive_interval: 30s}
@@ -89,6 +94,12 @@ pub(super) struct ServeArgs {
     access_log: Option<PathBuf>,
     #[command(flatten)]
     upstreams: Upstreams,
+    /// Serve the components of this manifest, each with its digest and permissions.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Serve the others of the manifest where one cannot be served.
+    #[arg(long)]
+    continue_on_provisioning_failure: bool,
     /// Also serve the HTTP+SSE endpoints of 2024-11-05: GET /sse and POST /messages.
     #[arg(long)]
     http_sse: bool,
@@ -149,6 +160,8 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, Problem> {
     overrides.access_log.clone_from(&args.access_log);
     overrides.upstreams.clone_from(&args.upstreams.upstreams);
     overrides.http_sse = args.http_sse;
+    overrides.manifest.clone_from(&args.manifest);
+    overrides.continue_on_provisioning_failure = args.continue_on_provisioning_failure;
     overrides.hardening.clone_from(&args.hardening);
     let config = args.common.load(&overrides, LogLevel::Info)?;
     super::probe::require(&config)?;

@@ -58,7 +58,7 @@ fn every_flag_of_serve_has_its_key() {
             "components" | "allowed_hosts" | "allowed_origins" => "[x]",
             "log_level" => "debug",
             "log_format" => "json",
-            "http_sse" => "true",
+            "http_sse" | "continue_on_provisioning_failure" => "true",
             "hardening" => "{landlock: false}",
             "upstreams" => "{x: {url: 'http://127.0.0.1:1/'}}",
             _ => "127.0.0.1:1",

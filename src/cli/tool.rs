@@ -162,6 +162,7 @@ fn call(
     let context = CallContext {
         ticket: 0,
         deadline: Instant::now() + limits.call_deadline,
+        behalf: None,
     };
     let mut members = Vec::new();
     // Nobody is there to be asked, and nobody listens.

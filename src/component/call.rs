@@ -1,8 +1,8 @@
 //! One call: what it is given, how it can end, and what its caller reads then.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -11,6 +11,7 @@ use wasmtime::Trap;
 use crate::limits::{Limits, PRINT_FLOOD_FACTOR};
 use crate::wire::json;
 
+use super::grant::{Behalf, CpuMeter, Overspent};
 use super::host::{Asked, RpcError};
 use super::limits::Refused;
 use super::wasi;
@@ -20,12 +21,25 @@ pub(crate) const WORKERS_BUSY: &str =
     "all workers are busy and their queue is full (limits.worker_queue_max); try again later";
 
 /// What a shard says about a call that it starts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CallContext {
     /// The shard's number for the call; comes back in [`Finished`](super::Finished).
     pub ticket: u64,
     /// When the call must have ended. A call that is still running then is stopped within a tick or two.
     pub deadline: Instant,
+    /// For whom it is made; none where nobody is known and nothing is narrowed.
+    pub behalf: Option<Arc<Behalf>>,
+}
+
+impl CallContext {
+    /// A call on nobody's behalf.
+    pub fn new(ticket: u64, deadline: Instant) -> Self {
+        Self {
+            ticket,
+            deadline,
+            behalf: None,
+        }
+    }
 }
 
 /// How a call went on.
@@ -91,6 +105,8 @@ pub enum CallOutcome {
     Output,
     /// The guest holds more resource handles than allowed.
     Handles,
+    /// The guest used up a budget of its policy: processor time, HTTP, open files.
+    Budget,
     /// The caller went away.
     Cancelled,
     /// No instance or no worker is free; the same call can succeed later.
@@ -118,6 +134,7 @@ impl CallOutcome {
             Self::Stack => "stack",
             Self::Output => "output",
             Self::Handles => "handles",
+            Self::Budget => "budget",
             Self::Cancelled => "cancelled",
             Self::Overloaded => "overloaded",
             Self::Error => "error",
@@ -201,6 +218,8 @@ pub(crate) struct Control {
     extended_ns: AtomicU64,
     waits: AtomicBool,
     cancelled: AtomicBool,
+    overspent: OnceLock<Overspent>,
+    cpu: OnceLock<CpuMeter>,
     changed: Notify,
     unheard: Notify,
 }
@@ -212,6 +231,8 @@ impl Control {
             extended_ns: AtomicU64::new(0),
             waits: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
+            overspent: OnceLock::new(),
+            cpu: OnceLock::new(),
             changed: Notify::new(),
             unheard: Notify::new(),
         })
@@ -220,6 +241,23 @@ impl Control {
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
         self.changed.notify_waiters();
+    }
+
+    /// The call used up a budget: it ends as one that did.
+    pub(crate) fn overspend(&self, overspent: Overspent) {
+        // The first one is why it ends.
+        let _ = self.overspent.set(overspent);
+        self.changed.notify_waiters();
+    }
+
+    /// Bounds its time on a processor; the first bound counts.
+    pub(crate) fn bound_cpu(&self, limit_ms: u64) {
+        let _ = self.cpu.set(CpuMeter::new(limit_ms));
+    }
+
+    /// What counts its time on a processor, if that is bounded.
+    pub(crate) fn cpu(&self) -> Option<&CpuMeter> {
+        self.cpu.get()
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -272,10 +310,21 @@ impl Control {
         if self.is_cancelled() {
             return Err(Stop::Cancelled);
         }
+        if let Some(overspent) = self.overspent.get() {
+            return Err(Stop::Budget(*overspent));
+        }
         if Instant::now() >= self.deadline + self.extended() {
             return Err(Stop::Deadline);
         }
         Ok(())
+    }
+
+    /// The same for a guest that runs: also whether its time on a processor is used up.
+    pub(crate) fn running_verdict(&self) -> Result<(), Stop> {
+        if let Some(cpu) = self.cpu() {
+            cpu.verdict().map_err(Stop::Budget)?;
+        }
+        self.verdict()
     }
 
     /// Returns when the call must stop. For host functions that wait.
@@ -288,7 +337,7 @@ impl Control {
             return stop;
         }
         tokio::select! {
-            () = changed => Stop::Cancelled,
+            () = changed => self.verdict().err().unwrap_or(Stop::Cancelled),
             () = tokio::time::sleep_until((self.deadline + self.extended()).into()) => Stop::Deadline,
         }
     }
@@ -308,14 +357,16 @@ impl Drop for Waiting<'_> {
 pub(crate) enum Stop {
     Cancelled,
     Deadline,
+    Budget(Overspent),
 }
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cancelled => "the call was cancelled",
-            Self::Deadline => "the call ran into its deadline",
-        })
+        match self {
+            Self::Cancelled => f.write_str("the call was cancelled"),
+            Self::Deadline => f.write_str("the call ran into its deadline"),
+            Self::Budget(overspent) => overspent.fmt(f),
+        }
     }
 }
 
@@ -377,6 +428,18 @@ impl Failure {
         }
     }
 
+    pub(crate) fn stopped(stop: Stop, limits: &Limits) -> Self {
+        match stop {
+            Stop::Cancelled => Self::cancelled(),
+            Stop::Deadline => Self::deadline(limits),
+            Stop::Budget(overspent) => Self::budget(overspent),
+        }
+    }
+
+    fn budget(overspent: Overspent) -> Self {
+        Self::new(CallOutcome::Budget, overspent.to_string())
+    }
+
     pub(crate) fn cancelled() -> Self {
         Self::new(CallOutcome::Cancelled, Stop::Cancelled.to_string())
     }
@@ -412,10 +475,10 @@ impl Failure {
         limits: &Limits,
     ) -> Self {
         if let Some(stop) = error.downcast_ref::<Stop>() {
-            return match stop {
-                Stop::Cancelled => Self::cancelled(),
-                Stop::Deadline => Self::deadline(limits),
-            };
+            return Self::stopped(*stop, limits);
+        }
+        if let Some(overspent) = error.downcast_ref::<Overspent>() {
+            return Self::budget(*overspent);
         }
         if error.downcast_ref::<wasi::Flood>().is_some() {
             return Self::new(
@@ -447,7 +510,16 @@ impl Failure {
 
     fn refused(refused: Refused, limits: &Limits) -> Self {
         match refused {
-            Refused::Memory { wanted } => Self::new(
+            Refused::Memory {
+                wanted,
+                budget: Some(budget),
+            } => Self::new(
+                CallOutcome::Memory,
+                format!(
+                    "the tool wanted {wanted} bytes of memory and may have {budget} (permissions.resources.memory_bytes): ask it for less, or raise it in the component's policy"
+                ),
+            ),
+            Refused::Memory { wanted, .. } => Self::new(
                 CallOutcome::Memory,
                 format!(
                     "the tool wanted {wanted} bytes of memory and may have {} (limits.memory_bytes_max): ask it for less, or raise the limit",

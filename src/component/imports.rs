@@ -10,14 +10,17 @@ use wasmtime::{Engine, bail};
 use wasmtime_wasi::p2::bindings::io::error::Error as IoError;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 
+use super::grant::CONFIG_INTERFACES;
 use super::host;
 use super::store::State;
 
-/// The packages of WASI 0.2 that the linker has.
-const OFFERED: [&str; 6] = [
+/// The packages and interfaces of WASI 0.2 that the linker has.
+const OFFERED: [&str; 8] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
     "wasi:io/",
     "wasi:random/",
     "wasi:sockets/",
@@ -62,6 +65,9 @@ pub(super) fn stand_in(
 }
 
 fn is_offered(import: &str) -> bool {
+    if CONFIG_INTERFACES.contains(&import) {
+        return true;
+    }
     let is_wasi = OFFERED.iter().any(|package| import.starts_with(package));
     is_wasi && import.contains("@0.2.") && !import.starts_with(NOT_OFFERED)
 }

@@ -10,8 +10,11 @@ const PARTS_PER_INSTANCE_MAX: usize = 1_000;
 /// A growth that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Linear memory, in bytes.
-    Memory { wanted: usize },
+    /// Linear memory, in bytes; with the budget, if it was that.
+    Memory {
+        wanted: usize,
+        budget: Option<usize>,
+    },
     /// Table elements.
     Table { wanted: usize },
 }
@@ -23,6 +26,8 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) struct Limiter {
     memory_bytes_max: usize,
+    /// The component's policy may leave it less.
+    memory_budget: Option<usize>,
     table_elements_max: usize,
     memory_bytes: usize,
     table_elements: usize,
@@ -33,11 +38,18 @@ impl Limiter {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             memory_bytes_max: limits.memory_bytes_max,
+            memory_budget: None,
             table_elements_max: limits.table_elements_max,
             memory_bytes: 0,
             table_elements: 0,
             refused: None,
         }
+    }
+
+    /// Bounds the memory by a budget too.
+    pub(crate) fn budget_memory(&mut self, bytes: Option<u64>) {
+        let bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.memory_budget = bytes.filter(|bytes| *bytes < self.memory_bytes_max);
     }
 
     pub(crate) fn refused(&self) -> Option<Refused> {
@@ -61,8 +73,11 @@ impl ResourceLimiter for Limiter {
             .memory_bytes
             .saturating_sub(current)
             .saturating_add(desired);
-        if total > self.memory_bytes_max {
-            self.refused = Some(Refused::Memory { wanted: total });
+        if total > self.memory_budget.unwrap_or(self.memory_bytes_max) {
+            self.refused = Some(Refused::Memory {
+                wanted: total,
+                budget: self.memory_budget,
+            });
             return Ok(false);
         }
         self.memory_bytes = total;

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::limits::Limits;
 use crate::mcp::{Era, SessionId};
 
-use super::call::{Control, Failure, Stop};
+use super::call::{Control, Failure};
 use super::host::Caller;
 use super::load::Component;
 use super::options::InstanceMode;
@@ -57,10 +57,7 @@ impl Live {
         let _paused = traffic.pause();
         tokio::select! {
             biased;
-            stop = control.stopped() => Err(match stop {
-                Stop::Cancelled => Failure::cancelled(),
-                Stop::Deadline => Failure::deadline(limits),
-            }),
+            stop = control.stopped() => Err(Failure::stopped(stop, limits)),
             () = traffic.stopped() => Err(Failure::cancelled()),
             lease = self.lease.lock() => Ok(lease),
         }

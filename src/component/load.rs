@@ -17,6 +17,7 @@ use crate::mcp::Revision;
 use super::cache::{Lookup, hex};
 use super::call::Control;
 use super::engine::{EngineChoice, EngineMode, WASM_PAGE_BYTES};
+use super::grant::{Grants, Guard};
 use super::host::{Caller, Definitions};
 use super::live::Live;
 pub use super::load_error::LoadError;
@@ -24,7 +25,7 @@ use super::options::{ComponentOptions, InstanceMode};
 use super::placed::{Placed, has_imports, is_speaking, spread};
 use super::runtime::Runtime;
 use super::tool::{self, Skipped, Tool};
-use super::worker::{self, Listing};
+use super::worker::{self, Bounds, Listing};
 
 /// How long a component may take to instantiate when it is loaded.
 const TRIAL_DEADLINE: Duration = Duration::from_secs(10);
@@ -51,6 +52,7 @@ pub struct Component {
     id: u64,
     name: Arc<str>,
     options: ComponentOptions,
+    guard: Arc<Guard>,
     is_host_aware: bool,
     /// The one instance of everybody, for a component of that mode.
     singleton: Option<Arc<Live>>,
@@ -79,8 +81,13 @@ impl Component {
     }
 
     /// What the operator chose about it.
-    pub fn options(&self) -> ComponentOptions {
-        self.options
+    pub fn options(&self) -> &ComponentOptions {
+        &self.options
+    }
+
+    /// What it was granted, and who is told what it was not.
+    pub(super) fn guard(&self) -> &Arc<Guard> {
+        &self.guard
     }
 
     /// Whether its calls need to know who calls: they go through [`InstancePool::invoke`](super::InstancePool::invoke). So it is for a
@@ -205,6 +212,29 @@ impl Runtime {
         bytes: &[u8],
         options: ComponentOptions,
     ) -> Result<Arc<Component>, LoadError> {
+        let grants = self.grants(&options)?;
+        self.load_granted(name, bytes, options, grants)
+    }
+
+    /// What the policy of a component grants, with the secrets and variables as they are now.
+    fn grants(&self, options: &ComponentOptions) -> Result<Option<Arc<Grants>>, LoadError> {
+        let Some(policy) = &options.policy else {
+            return Ok(None);
+        };
+        let own = |name: &str| std::env::var(name).ok();
+        Grants::of(policy, &*self.options.secrets.0, &own)
+            .map(|grants| Some(Arc::new(grants)))
+            .map_err(|problem| LoadError::Grants(problem.to_string()))
+    }
+
+    /// As [`load_with`](Self::load_with), with what it was granted instead of what its policy says; without, nothing is.
+    pub fn load_granted(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        options: ComponentOptions,
+        grants: Option<Arc<Grants>>,
+    ) -> Result<Arc<Component>, LoadError> {
         self.check_size(bytes.len() as u64)?;
         if bytes.starts_with(WASM_MAGIC) && bytes[WASM_MAGIC.len()..].starts_with(CORE_VERSION) {
             return Err(LoadError::CoreModule);
@@ -222,9 +252,13 @@ impl Runtime {
             return Err(LoadError::NoTools(skipped));
         }
         let is_host_aware = exports_host || is_speaking || options.instances != InstanceMode::Fresh;
+        let name_shared: Arc<str> = name.into();
+        let outward = Arc::clone(&self.outward);
+        let guard = Guard::new(Arc::clone(&name_shared), hex(&digest), grants, outward);
         let component = Component {
+            guard,
             id: self.component_ids.fetch_add(1, Ordering::Relaxed),
-            name: name.into(),
+            name: name_shared,
             options,
             is_host_aware,
             singleton: None,
@@ -391,7 +425,8 @@ impl Runtime {
             for _ in 0..TRIALS {
                 let started = Instant::now();
                 let control = Control::new(started + TRIAL_DEADLINE);
-                let lease = worker::instantiate(&component, 0, &limits, &traffic, &control).await;
+                let bounds = Bounds::new(&control, &limits, &traffic);
+                let lease = worker::instantiate(&component, 0, &bounds, None).await;
                 result = lease.map(|_| started.elapsed() < EPOCH_TICK);
                 if !matches!(result, Ok(false)) {
                     break;

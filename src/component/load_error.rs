@@ -27,6 +27,8 @@ pub enum LoadError {
     Compile(String),
     /// It imports what this host does not offer.
     Import(String),
+    /// What its policy grants cannot be had: a secret is not there.
+    Grants(String),
     /// It cannot be instantiated.
     Instantiate(String),
     /// What it exports of `margay:host` is not what that has.
@@ -69,6 +71,10 @@ impl LoadError {
             Self::Import(error) => (
                 error.clone(),
                 "this host offers WASI 0.2 and stands in for functions beyond it; `wasm-tools component wit FILE` lists what the component imports",
+            ),
+            Self::Grants(error) => (
+                error.clone(),
+                "give the component what its policy names, or take it out of the policy",
             ),
             Self::Instantiate(error) => (
                 error.clone(),

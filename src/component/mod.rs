@@ -19,6 +19,7 @@ mod cache;
 mod call;
 mod delivery;
 mod engine;
+mod grant;
 mod host;
 mod imports;
 mod limits;
@@ -34,6 +35,7 @@ mod runtime;
 mod store;
 mod tool;
 mod traffic;
+mod waits;
 mod wasi;
 pub mod wit;
 mod worker;
@@ -45,6 +47,7 @@ pub use call::{
     CallContext, CallOutcome, CallReport, CallTimings, CancelHandle, Ending, Overloaded, Started,
 };
 pub use engine::{EngineChoice, EngineMode};
+pub use grant::{Behalf, Grants, Injector, Resolve, Resolving, Value};
 pub(crate) use host::header_bindings;
 pub use host::{
     Announcement, Asked, Asking, Asks, CacheHints, Caller, CompletionRef, Definitions, Entry,
@@ -55,5 +58,5 @@ pub use load::{Component, LoadError};
 pub use mailbox::{Finished, Mailbox};
 pub use options::{ComponentOptions, InstanceMode};
 pub use pool::{InstancePool, PoolStats};
-pub use runtime::{Runtime, RuntimeOptions, RuntimeStats};
+pub use runtime::{Runtime, RuntimeOptions, RuntimeStats, Secrets as ComponentSecrets};
 pub use tool::{Skipped, Tool};

@@ -1,5 +1,9 @@
 //! What an operator chooses about one component.
 
+use std::sync::Arc;
+
+use crate::policy::permission::{Policy, Profiles};
+
 /// How long an instance of a component lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InstanceMode {
@@ -31,8 +35,12 @@ impl InstanceMode {
 }
 
 /// What an operator chooses about one component.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ComponentOptions {
     /// How long its instances live.
     pub instances: InstanceMode,
+    /// What it may reach; without a policy, nothing.
+    pub policy: Option<Arc<Policy>>,
+    /// What narrows that for some callers.
+    pub profiles: Profiles,
 }

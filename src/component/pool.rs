@@ -23,7 +23,7 @@ use super::mailbox::Mailbox;
 use super::pulse::Beat;
 use super::runtime::Runtime;
 use super::store::{self, Lease};
-use super::worker;
+use super::worker::{self, Bounds};
 use here::Ended;
 use shelf::{IdHasher, Shelf};
 
@@ -151,7 +151,13 @@ impl InstancePool {
             };
             return self.call_on_fiber(component, job, caller, call, out);
         }
-        let starts_here = component.starts_quickly() && shelf.tools[tool_index].starts_here();
+        // An instance that is ready has the component's bound of memory, and not a caller's.
+        let is_bound = call
+            .behalf
+            .as_ref()
+            .is_some_and(|behalf| behalf.budgets.memory_bytes.is_some());
+        let starts_here =
+            component.starts_quickly() && !is_bound && shelf.tools[tool_index].starts_here();
         let mut timings = CallTimings::default();
         if starts_here {
             let start = out.len();
@@ -169,7 +175,7 @@ impl InstancePool {
             }
         }
         // Nothing it imports, nothing it can have changed: it starts again where it disturbs nobody.
-        self.call_elsewhere(component, tool_index, arguments, call, out)
+        self.call_elsewhere(component, tool_index, arguments, &call, out)
     }
 
     /// An outbox for the call with this ticket: what is put there is signalled in this pool's mailbox.
@@ -356,7 +362,7 @@ fn make(
     component: &Arc<Component>,
 ) -> Option<Lease> {
     if !component.has_imports() {
-        let mut store = store::store(component, place, limits);
+        let mut store = store::store(component, place, limits, None);
         let instance = component.at(place).pre().instantiate(&mut store).ok()?;
         return Some(Lease { store, instance });
     }
@@ -367,9 +373,9 @@ fn make(
     );
     let control = Control::new(std::time::Instant::now() + START_DEADLINE);
     let mut starting = Box::pin(async move {
-        worker::instantiate(&component, place, &limits, &traffic, &control)
-            .await
-            .ok()
+        let bounds = Bounds::new(&control, &limits, &traffic);
+        let made = worker::instantiate(&component, place, &bounds, None).await;
+        made.ok()
     });
     let entered = runtime.workers().enter();
     match starting

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::audit::Audit;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::mcp::SessionId;
 use crate::ring::step_back;
+use crate::secret::{self, Secret, SecretRef, Shape, Unresolved};
 
 use super::cache::Cache;
 use super::call::{CancelHandle, Control, Ending, Overloaded};
 use super::delivery::{Receiver, finish_elsewhere};
 use super::engine::{EngineChoice, Engines, Ticker};
+use super::grant::{Outward, Resolve};
 use super::host::{Announcement, Announcer, Asks, Caller, Exchange, Job};
 use super::live::LiveSet;
 use super::load::{Component, LoadError};
@@ -37,6 +40,36 @@ pub struct RuntimeOptions {
     pub engine: EngineChoice,
     /// Shards that will have an instance pool; 0 means one.
     pub shard_count: usize,
+    /// Who knows the addresses of the names that components ask for; the system, if nobody else.
+    pub resolver: Option<Arc<dyn Resolve>>,
+    /// Whoever tells the secrets that policies name.
+    pub secrets: Secrets,
+    /// PEM file of the roots that components' HTTPS trusts instead of the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// Whoever tells secrets; without anybody, there are none.
+#[derive(Clone)]
+pub struct Secrets(pub Arc<dyn secret::Resolve>);
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self(Arc::new(NoSecrets))
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
+struct NoSecrets;
+
+impl secret::Resolve for NoSecrets {
+    fn resolve(&self, _: &SecretRef, _: Shape) -> Result<Secret, Unresolved> {
+        Err(Unresolved::Missing)
+    }
 }
 
 /// Counters of a runtime.
@@ -71,6 +104,7 @@ pub struct Runtime {
     /// Pools made since the start: each takes the next place.
     pub(super) pools_made: AtomicUsize,
     pub(super) exchange: Arc<Exchange>,
+    pub(super) outward: Arc<Outward>,
     pub(super) live: Arc<LiveSet>,
     /// Calls that no shard waits for go round the places.
     detached: AtomicUsize,
@@ -113,6 +147,7 @@ impl Runtime {
             .build()
             .map_err(thread_problem)?;
         let cache = options.cache_dir.as_deref().map(Cache::open).transpose()?;
+        let outward = Outward::new(options.resolver.clone(), options.ca.clone());
         Ok(Arc::new(Self {
             engines,
             limits: Arc::new(limits.clone()),
@@ -130,11 +165,17 @@ impl Runtime {
                 asks: Asks::new(limits),
                 announcer: Announcer::default(),
             }),
+            outward,
             live: LiveSet::new(limits),
             detached: AtomicUsize::new(0),
             workers: Some(workers),
             _ticker: ticker,
         }))
+    }
+
+    /// Who is told what components were refused; of components that are loaded already too. To be set once: whether this was the first.
+    pub fn set_audit(&self, audit: Audit) -> bool {
+        self.outward.set_audit(audit)
     }
 
     /// A mailbox for one shard; `wake` is called from worker threads after each arrival.
@@ -187,6 +228,7 @@ impl Runtime {
             component: Arc::clone(component),
             place,
             job,
+            behalf: caller.behalf.clone(),
             caller: component.is_host_aware().then_some(caller),
             control: Arc::clone(&control),
             limits: Arc::clone(&self.limits),

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use wasmtime::component::Instance;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::limits::{Limits, SHARD_SLICE_TICKS};
 
 use super::call::{Control, Stop};
+use super::grant::{Behalf, Gate};
 use super::host::Conversation;
 use super::limits::Limiter;
 use super::load::Component;
@@ -41,14 +43,54 @@ impl State {
         }
     }
 
+    /// Where this instance asks whether it may.
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        // Only the linker of components with imports leads here, and their stores are made with a context.
+        self.wasi
+            .as_ref()
+            .expect("the store of a component with imports has a WASI context")
+            .gate()
+    }
+
+    /// A call begins; whatever it asks for, it asks on this behalf.
+    pub(crate) fn begin(&mut self, behalf: Option<&Arc<Behalf>>, control: &Arc<Control>) {
+        let Some(wasi) = &self.wasi else {
+            return;
+        };
+        let gate = wasi.gate();
+        gate.begin(behalf, control);
+        let budget = gate.guard().budgets(behalf.map(AsRef::as_ref)).memory_bytes;
+        self.limiter.budget_memory(budget);
+    }
+
+    /// Whether this instance may serve a call on this behalf.
+    pub(crate) fn suits(&self, behalf: Option<&Behalf>) -> bool {
+        let wasi = self.wasi.as_ref();
+        wasi.is_none_or(|wasi| wasi.gate().suits(behalf))
+    }
+
+    /// What was refused to the call.
+    pub(crate) fn told(&self) -> Option<String> {
+        self.wasi.as_ref()?.gate().told()
+    }
+
     /// What belonged to one call is let go; the next one has bounds of its own.
     pub(crate) fn rest(&mut self) {
         self.conversation = None;
         self.control = None;
         self.limiter.forget_refusal();
         if let Some(wasi) = &mut self.wasi {
-            wasi.begin_call();
+            wasi.end_call();
         }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.wasi
+            .as_mut()
+            .expect("the store of a component with imports has a WASI context")
+            .http_view()
     }
 }
 
@@ -69,12 +111,24 @@ pub(crate) struct Lease {
 }
 
 /// A store for one instance of this component, not yet instantiated. Its epoch deadline is one slice.
-pub(crate) fn store(component: &Component, place: usize, limits: &Limits) -> Store<State> {
-    let wasi = component
-        .has_imports()
-        .then(|| Wasi::new(component.name_shared(), limits));
+///
+/// Shape: what it is shown from its start is what this one may see.
+pub(crate) fn store(
+    component: &Component,
+    place: usize,
+    limits: &Limits,
+    behalf: Option<&Arc<Behalf>>,
+) -> Store<State> {
+    let wasi = component.has_imports().then(|| {
+        let gate = Gate::new(Arc::clone(component.guard()), behalf.cloned());
+        Wasi::new(component.name_shared(), limits, gate)
+    });
+    let mut limiter = Limiter::new(limits);
+    if let Some(budget) = component.guard().memory_bytes(behalf.map(AsRef::as_ref)) {
+        limiter.budget_memory(Some(budget));
+    }
     let state = State {
-        limiter: Limiter::new(limits),
+        limiter,
         control: None,
         traffic: None,
         wasi,
@@ -103,7 +157,7 @@ pub(crate) fn attend(store: &mut Store<State>, control: &Arc<Control>, traffic: 
             return Err(wasmtime::Error::new(Stop::Cancelled));
         }
         match &state.control {
-            Some(control) => control.verdict().map_err(wasmtime::Error::new)?,
+            Some(control) => control.running_verdict().map_err(wasmtime::Error::new)?,
             None => return Ok(UpdateDeadline::Interrupt),
         }
         Ok(UpdateDeadline::Yield(1))

@@ -11,6 +11,7 @@ use super::*;
 use crate::limits::Limits;
 
 mod clock;
+mod granted;
 mod guests;
 mod host;
 pub(crate) mod hosted;
@@ -66,6 +67,7 @@ impl Bench {
         let call = CallContext {
             ticket: 7,
             deadline: Instant::now() + time,
+            behalf: None,
         };
         match self
             .pool

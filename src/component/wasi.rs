@@ -1,7 +1,6 @@
-//! WASI 0.2, linked and empty-handed: no arguments, no environment, no files, no network, no standard input.
+//! WASI 0.2, linked: no arguments, no standard input, and of the environment, files and network what [`super::grant`] lets through.
 //!
-//! What a guest prints goes to the log, bounded. The two host functions that can wait without end are replaced by ones that
-//! also listen to the call's [`Control`](super::call::Control), so that a guest asleep for a year ends at its deadline like any other.
+//! What a guest prints goes to the log, bounded.
 
 use std::fmt;
 use std::io;
@@ -12,17 +11,17 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource, ResourceTable};
+use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::bindings::io::poll::{Host as PollHost, HostPollable};
-use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamError, StreamResult};
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
 use crate::limits::{Limits, PRINT_FLOOD_FACTOR};
 
-use super::call::Stop;
+use super::grant::{self, Gate, Hooks};
 use super::store::State;
+use super::waits;
 
 /// Bytes a guest may hand to one write before the stream makes it come again.
 const WRITE_BYTES_MAX: usize = 64 << 10;
@@ -30,19 +29,19 @@ const WRITE_BYTES_MAX: usize = 64 << 10;
 /// Random bytes a guest may ask for at once.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
-/// The `wasi:io/poll` of wasmtime-wasi; the linker matches any 0.2 version a component asks for.
-const POLL_INTERFACE: &str = "wasi:io/poll@0.2.12";
-
 /// What one instance has of WASI.
 pub(crate) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
     printed: Arc<AtomicUsize>,
+    http: WasiHttpCtx,
+    hooks: Hooks,
+    gate: Arc<Gate>,
 }
 
 impl Wasi {
-    /// A context that grants nothing.
-    pub(crate) fn new(component: &Arc<str>, limits: &Limits) -> Box<Self> {
+    /// A context that grants what the gate lets through.
+    pub(crate) fn new(component: &Arc<str>, limits: &Limits, gate: Arc<Gate>) -> Box<Self> {
         let printed = Arc::new(AtomicUsize::new(0));
         let print = |stream| Print {
             component: Arc::clone(component),
@@ -54,22 +53,36 @@ impl Wasi {
         builder
             .stdout(print("stdout"))
             .stderr(print("stderr"))
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
             .max_random_size(RANDOM_BYTES_MAX);
+        grant::fill(&mut builder, &gate);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handle_count_max);
         Box::new(Self {
             ctx: builder.build(),
             table,
             printed,
+            http: WasiHttpCtx::new(),
+            hooks: Hooks::new(Arc::clone(&gate)),
+            gate,
         })
     }
 
-    /// What an instance may print is bounded by the call.
-    pub(crate) fn begin_call(&mut self) {
+    /// What belonged to one call is let go.
+    pub(crate) fn end_call(&mut self) {
         self.printed.store(0, Ordering::Relaxed);
+        self.gate.end();
+    }
+
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    pub(crate) fn http_view(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
     }
 
     pub(crate) fn view(&mut self) -> WasiCtxView<'_> {
@@ -104,44 +117,8 @@ pub(crate) fn exited(error: &wasmtime::Error) -> Option<Exited> {
 /// A linker with WASI 0.2.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    linker.allow_shadowing(true);
-    let mut poll = linker.instance(POLL_INTERFACE)?;
-    poll.func_wrap_async(
-        "poll",
-        |mut store: StoreContextMut<'_, State>, (pollables,): (Vec<Resource<DynPollable>>,)| {
-            Box::new(async move {
-                let stopped = store.data().stopped();
-                let table = store.data_mut().ctx().table;
-                tokio::select! {
-                    biased;
-                    stop = stopped => Err(stop.into_error()),
-                    ready = PollHost::poll(table, pollables) => Ok((ready?,)),
-                }
-            })
-        },
-    )?;
-    poll.func_wrap_async(
-        "[method]pollable.block",
-        |mut store: StoreContextMut<'_, State>, (pollable,): (Resource<DynPollable>,)| {
-            Box::new(async move {
-                let stopped = store.data().stopped();
-                let table = store.data_mut().ctx().table;
-                tokio::select! {
-                    biased;
-                    stop = stopped => Err(stop.into_error()),
-                    done = HostPollable::block(table, pollable) => done,
-                }
-            })
-        },
-    )?;
-    linker.allow_shadowing(false);
-    Ok(())
-}
-
-impl Stop {
-    fn into_error(self) -> wasmtime::Error {
-        wasmtime::Error::new(self)
-    }
+    grant::link(linker)?;
+    waits::link(linker)
 }
 
 /// A guest's standard output or error: lines to the log until the call's bound, then only counted.

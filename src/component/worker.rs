@@ -12,8 +12,10 @@ use wasmtime::PoolConcurrencyLimitError;
 use wasmtime::component::Val;
 
 use crate::limits::Limits;
+use crate::wire::json;
 
 use super::call::{CallOutcome, CallReport, CallTimings, Control, End, Ending, Failure};
+use super::grant::{Behalf, metered};
 use super::host::{Answered, Caller, Conversation, Definitions, Exchange, Job, Opening, Service};
 use super::live::{LOST, Live};
 use super::load::Component;
@@ -29,6 +31,9 @@ const SLOT_PAUSE: Duration = Duration::from_millis(2);
 const LIVES_ON: &str =
     "its answers would need this call to end, and the component's instance lives on";
 
+/// Why a call is refused on a living instance that was started for somebody who may see more.
+const SEEN_TOO_MUCH: &str = "this component's instance serves several callers, and was shown variables that your permissions do not include: ask the operator for them, or for `instances: fresh`";
+
 /// Why a request cannot be answered with questions.
 const MAY_NOT_ASK: &str = "a request of this method cannot be answered with questions";
 
@@ -40,6 +45,8 @@ pub(crate) struct Work {
     pub(crate) job: Job,
     /// Who calls, for a component that has to do with that.
     pub(crate) caller: Option<Arc<Caller>>,
+    /// For whom the call is made.
+    pub(crate) behalf: Option<Arc<Behalf>>,
     pub(crate) control: Arc<Control>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) traffic: Arc<Traffic>,
@@ -99,6 +106,7 @@ async fn drive(
         place,
         job,
         caller,
+        behalf,
         control,
         limits,
         traffic,
@@ -113,13 +121,20 @@ async fn drive(
     control
         .verdict()
         .map_err(|stop| Failure::from_runtime(&wasmtime::Error::new(stop), None, &limits))?;
-    let bounds = Bounds {
-        control: &control,
-        limits: &limits,
-        traffic: &traffic,
-    };
+    if let Some(cpu_time_ms) = component.guard().budgets(behalf.as_deref()).cpu_time_ms {
+        control.bound_cpu(cpu_time_ms);
+    }
+    let bounds = Bounds::new(&control, &limits, &traffic);
     let place = live.as_ref().map_or(place, |live| live.place);
-    let mut held = Held::take(&component, place, live.as_deref(), lease, &bounds).await?;
+    let taken = Held::take(
+        &component,
+        place,
+        live.as_deref(),
+        lease,
+        behalf.as_ref(),
+        &bounds,
+    );
+    let mut held = metered(&control, taken).await?;
     if let Some(caller) = &caller {
         let never_ends = match live.is_some() {
             true => Some(LIVES_ON),
@@ -141,7 +156,8 @@ async fn drive(
     let lease = &mut held.lease;
     let done = match (&job, params, &caller) {
         (Job::Function { tool_index, .. }, Some(params), _) => {
-            let called = call(lease, &component, place, *tool_index, &params).await;
+            let called = call(lease, &component, place, *tool_index, &params);
+            let called = metered(&control, called).await;
             called.map(|value| Ok(Done::Value(*tool_index, value)))
         }
         (job, _, Some(caller)) => {
@@ -151,7 +167,7 @@ async fn drive(
                 caller,
                 limits: &limits,
             };
-            let answered = service.run(lease, job, out).await;
+            let answered = metered(&control, service.run(lease, job, out)).await;
             answered.map(|answered| answered.map(Done::Answered))
         }
         _ => Ok(Err(Failure::new(
@@ -162,6 +178,7 @@ async fn drive(
     };
     let executed = clock.raw();
     timings.execute_ns = clock.delta_as_nanos(ready, executed);
+    let refused = held.lease.store.data().told();
     let done = match done {
         Ok(done) => {
             // The instance goes back to its pool, or to its next caller, before this one hears of the end.
@@ -170,16 +187,34 @@ async fn drive(
         }
         Err(error) => return Err(end(&error, held.lease, live.is_some(), &limits)),
     };
+    let start = out.len();
     let answered = done.write(&component, &limits, out)?;
+    if let (CallOutcome::ToolError, Some(refused)) = (answered.outcome, refused) {
+        tell(out, start, &refused);
+    }
     timings.encode_ns = clock.delta_as_nanos(executed, clock.raw());
     Ok(answered)
 }
 
 /// What bounds a call.
-struct Bounds<'c> {
+pub(crate) struct Bounds<'c> {
     control: &'c Arc<Control>,
     limits: &'c Limits,
     traffic: &'c Arc<Traffic>,
+}
+
+impl<'c> Bounds<'c> {
+    pub(crate) fn new(
+        control: &'c Arc<Control>,
+        limits: &'c Limits,
+        traffic: &'c Arc<Traffic>,
+    ) -> Self {
+        Self {
+            control,
+            limits,
+            traffic,
+        }
+    }
 }
 
 /// An instance for one call: its own, or a living one in its turn.
@@ -195,6 +230,7 @@ impl<'l> Held<'l> {
         place: usize,
         live: Option<&'l Live>,
         ready: Option<Lease>,
+        behalf: Option<&Arc<Behalf>>,
         bounds: &Bounds<'_>,
     ) -> Result<Self, Failure> {
         let Bounds {
@@ -209,9 +245,16 @@ impl<'l> Held<'l> {
         let living = turn.as_mut().and_then(|(_, lease)| lease.take());
         let mut lease = match living.or(ready) {
             Some(lease) => lease,
-            None => instantiate(component, place, limits, traffic, control).await?,
+            None => instantiate(component, place, bounds, behalf).await?,
         };
+        if !lease.store.data().suits(behalf.map(AsRef::as_ref)) {
+            if let Some((_, turn)) = &mut turn {
+                **turn = Some(lease);
+            }
+            return Err(Failure::new(CallOutcome::ToolError, SEEN_TOO_MUCH));
+        }
         attend(&mut lease.store, control, traffic);
+        lease.store.data_mut().begin(behalf, control);
         Ok(Self { lease, turn })
     }
 
@@ -285,10 +328,30 @@ fn end(error: &wasmtime::Error, mut lease: Lease, is_live: bool, limits: &Limits
     let conversation = lease.store.data_mut().conversation.as_mut();
     let decided = conversation.and_then(|conversation| conversation.take_end());
     let mut end = decided.unwrap_or_else(|| failure(error, &lease, limits).into());
-    if is_live && let End::Failure(failure) = &mut end {
-        failure.text.push_str(LOST);
+    if let End::Failure(failure) = &mut end {
+        if let Some(refused) = lease.store.data().told() {
+            failure.text.push_str("; ");
+            failure.text.push_str(&refused);
+        }
+        if is_live {
+            failure.text.push_str(LOST);
+        }
     }
     end
+}
+
+/// Adds to a tool's own error, which says at most that something was refused, what it was and by which rule.
+fn tell(out: &mut Vec<u8>, start: usize, refused: &str) {
+    // Quotation marks of the text itself are escaped: the first of these ends it.
+    const END_OF_TEXT: &[u8] = br#""}],"structuredContent""#;
+    let Some(at) = memchr::memmem::find(&out[start..], END_OF_TEXT) else {
+        return;
+    };
+    let rest = out.split_off(start + at + br#""}"#.len());
+    out.extend_from_slice(br#",{"type":"text","text":"#);
+    json::write_str(out, refused);
+    out.push(b'}');
+    out.extend_from_slice(&rest);
 }
 
 pub(super) fn failure(error: &wasmtime::Error, lease: &Lease, limits: &Limits) -> Failure {
@@ -299,12 +362,16 @@ pub(super) fn failure(error: &wasmtime::Error, lease: &Lease, limits: &Limits) -
 pub(crate) async fn instantiate(
     component: &Component,
     place: usize,
-    limits: &Limits,
-    traffic: &Arc<Traffic>,
-    control: &Arc<Control>,
+    bounds: &Bounds<'_>,
+    behalf: Option<&Arc<Behalf>>,
 ) -> Result<Lease, Failure> {
+    let Bounds {
+        control,
+        limits,
+        traffic,
+    } = bounds;
     for attempt in 0..SLOT_ATTEMPTS {
-        let mut store = store(component, place, limits);
+        let mut store = store(component, place, limits, behalf);
         attend(&mut store, control, traffic);
         let pre = component.at(place).pre();
         match pre.instantiate_async(&mut store).await {
@@ -370,12 +437,8 @@ pub(crate) async fn list(listing: Listing) -> Result<Definitions, Failure> {
     } = listing;
     let live = component.singleton().map(AsRef::as_ref);
     let place = live.map_or(0, |live: &Live| live.place);
-    let bounds = Bounds {
-        control: &control,
-        limits: &limits,
-        traffic: &traffic,
-    };
-    let mut held = Held::take(&component, place, live, None, &bounds).await?;
+    let bounds = Bounds::new(&control, &limits, &traffic);
+    let mut held = Held::take(&component, place, live, None, None, &bounds).await?;
     held.open(Opening {
         caller,
         exchange,

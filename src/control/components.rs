@@ -2,17 +2,21 @@
 //! nothing else.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::audit::{Audit, Kind};
 use crate::catalog::pin::Judge;
 use crate::catalog::{Catalog, Sources};
-use crate::component::{Component, ComponentOptions, Runtime, RuntimeOptions};
+use crate::component::{Component, ComponentOptions, ComponentSecrets, Runtime, RuntimeOptions};
 use crate::error::Problem;
 
 use super::audit;
 use super::config::Config;
+use super::manifest::{self, Provision};
 use super::pins::{OnChange, Pins};
+use super::policies::{self, Policies};
+use super::secrets::Secrets;
 use super::store::{Change, Store, Watch};
 use super::upstreams::OfferSet;
 
@@ -25,6 +29,7 @@ pub struct ComponentSet {
     generation: u64,
     list_page_max: usize,
     options: BTreeMap<String, ComponentOptions>,
+    policies: Policies,
     upstreams: OfferSet,
     pins: Option<Arc<Pins>>,
     audit: Audit,
@@ -64,23 +69,34 @@ impl ComponentSet {
         let mut problems = change.damaged.clone();
         let mut failed = Vec::new();
         for (manifest, bytes) in &change.added {
-            let options = self.options_of(&manifest.name);
-            let loaded = |detail: &str| {
+            let is_repoliced = change.repoliced.contains(&manifest.name);
+            let told = |detail: &str| {
                 let (name, digest) = (&manifest.name, &manifest.digest);
-                audit::component(&self.audit, Kind::ComponentLoad, name, digest, detail);
+                let kind = match is_repoliced {
+                    true => Kind::ConfigurationChanged,
+                    false => Kind::ComponentLoad,
+                };
+                audit::component(&self.audit, kind, name, digest, detail);
             };
-            match runtime.load_with(&manifest.name, bytes, options) {
+            let beside = self.policies.beside(&manifest.name);
+            let loaded = self
+                .options_of(&manifest.name, &beside)
+                .and_then(|options| {
+                    let loaded = runtime.load_with(&manifest.name, bytes, options);
+                    loaded.map_err(|error| {
+                        error.into_problem(format!("{} ({})", manifest.name, manifest.source))
+                    })
+                });
+            match loaded {
                 Ok(component) => {
-                    loaded("");
+                    told("");
                     self.stored.insert(manifest.name.clone(), component);
                     // What was only there for a first try does not come back in the life of this process.
                     self.demo.clear();
                 }
-                Err(error) => {
+                Err(problem) => {
                     failed.push(manifest.name.as_str());
-                    let problem =
-                        error.into_problem(format!("{} ({})", manifest.name, manifest.source));
-                    loaded(&problem.to_string());
+                    told(&problem.to_string());
                     problems.push(problem);
                 }
             }
@@ -106,8 +122,45 @@ impl ComponentSet {
             .find(|component| component.id() == id)
     }
 
-    fn options_of(&self, name: &str) -> ComponentOptions {
-        self.options.get(name).copied().unwrap_or_default()
+    /// What was chosen about a component, with its policy; `beside` is where that is if the configuration has none.
+    fn options_of(&self, name: &str, beside: &Path) -> Result<ComponentOptions, Problem> {
+        let options = self.options.get(name).cloned().unwrap_or_default();
+        self.policies.complete(options, name, beside)
+    }
+
+    /// Loads a component file that was named.
+    fn load_named(&mut self, runtime: &Runtime, path: &Path) -> Result<(), Problem> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let options = self.options_of(&name, &policies::beside(path))?;
+        let loaded = runtime.load_file_with(path, |_| options);
+        self.named
+            .push(loaded.map_err(|error| error.into_problem(path.display().to_string()))?);
+        Ok(())
+    }
+
+    /// Loads a component of a manifest: the bytes that are checked are those that are loaded.
+    fn load_provision(
+        &mut self,
+        runtime: &Runtime,
+        config: &Config,
+        provision: &Provision,
+    ) -> Result<(), Problem> {
+        let bytes = provision.read(&config.limits)?;
+        let options = self
+            .options
+            .get(&provision.name)
+            .cloned()
+            .unwrap_or_default();
+        let options = ComponentOptions {
+            policy: Some(Arc::clone(&provision.policy)),
+            profiles: self.policies.profiles().clone(),
+            ..options
+        };
+        let loaded = runtime.load_with(&provision.name, &bytes, options);
+        self.named.push(
+            loaded.map_err(|error| error.into_problem(provision.path.display().to_string()))?,
+        );
+        Ok(())
     }
 
     /// Warns of options for components that are not there: they may come later, or their name is misspelt.
@@ -191,19 +244,28 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
         cache_dir: Some(config.cache_dir.clone()),
         worker_count: config.workers,
         shard_count: config.shards,
+        secrets: ComponentSecrets(Arc::new(Secrets::new(config))),
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(&config.limits, options)?;
     let mut set = ComponentSet {
         list_page_max: config.limits.list_page_max,
         options: config.component_options.clone(),
+        policies: Policies::new(config)?,
         neutralises: config.sanitize.descriptions,
         ..ComponentSet::default()
     };
     for path in &config.components {
-        let loaded = runtime.load_file_with(path, |name| set.options_of(name));
-        set.named
-            .push(loaded.map_err(|error| error.into_problem(path.display().to_string()))?);
+        set.load_named(&runtime, path)?;
+    }
+    let provisions = config.manifest.as_deref().map(manifest::read);
+    for provision in provisions.transpose()?.iter().flatten() {
+        match set.load_provision(&runtime, config, provision) {
+            Err(problem) if config.continue_on_provisioning_failure => {
+                tracing::error!(%problem, "a component of the manifest is not served");
+            }
+            loaded => loaded?,
+        }
     }
     let mut watch = config
         .component_dir
@@ -217,7 +279,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
     }
     if config.demo && set.stored.is_empty() {
         set.demo = runtime
-            .load_demo_with(|name| set.options_of(name))
+            .load_demo_with(|name| set.options.get(name).cloned().unwrap_or_default())
             .map_err(|error| error.into_problem("demo"))?;
     }
     set.warn_of_unused_options();
@@ -226,4 +288,99 @@ pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
         set,
         watch,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::control::store::Manifest;
+    use crate::limits::Limits;
+    use crate::policy::permission::{Ask, Decide};
+
+    const ECHO: &str = include_str!("../component/demo/echo.wat");
+
+    fn put(directory: &Path, policy: &str) {
+        fs::write(directory.join("echo.policy.yaml"), policy).unwrap();
+    }
+
+    fn granting(host: &str) -> String {
+        format!("version: \"1.0\"\npermissions: {{network: {{allow: [{{host: {host}}}]}}}}\n")
+    }
+
+    #[test]
+    fn a_component_has_the_policy_beside_it_and_keeps_it_until_another_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = Manifest::new(
+            "echo".to_owned(),
+            ECHO.as_bytes(),
+            folder.path(),
+            Vec::new(),
+        );
+        fs::write(
+            folder.path().join(format!("{}.wasm", manifest.digest)),
+            ECHO,
+        )
+        .unwrap();
+        fs::write(folder.path().join("echo.json"), manifest.to_json()).unwrap();
+        let runtime = Runtime::new(&Limits::default(), RuntimeOptions::default()).unwrap();
+        let mut set = ComponentSet {
+            policies: Policies::of_directory(folder.path()),
+            ..ComponentSet::default()
+        };
+        let mut watch = Watch::new(Store::new(folder.path()));
+        let mut look = |set: &mut ComponentSet| {
+            let change = watch.poll().unwrap();
+            let problems = set.apply(&runtime, &change);
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let resolves = |set: &ComponentSet, name: &str| {
+            set.stored.get("echo").map(|component| {
+                let policy = component.options().policy.as_ref();
+                policy.is_some_and(|policy| policy.decide(&Ask::Resolve { name }).is_allowed)
+            })
+        };
+        put(
+            folder.path(),
+            "version: \"1.0\"\npermissions: {netwrok: {}}\n",
+        );
+        let problems = look(&mut set);
+        assert!(
+            problems[0].contains("did you mean `network`"),
+            "{problems:?}"
+        );
+        assert_eq!(
+            resolves(&set, "a.com"),
+            None,
+            "what cannot be read loads nothing"
+        );
+        put(folder.path(), &granting("a.com"));
+        assert_eq!(look(&mut set), [""; 0]);
+        assert_eq!(
+            (resolves(&set, "a.com"), resolves(&set, "b.com")),
+            (Some(true), Some(false))
+        );
+        put(folder.path(), "version: \"3.0\"\npermissions: {}\n");
+        assert_eq!(look(&mut set).len(), 1, "it is told once");
+        assert!(look(&mut set).is_empty());
+        assert_eq!(
+            resolves(&set, "a.com"),
+            Some(true),
+            "what was granted stays while a change cannot be read"
+        );
+        put(folder.path(), &granting("b.com"));
+        assert!(look(&mut set).is_empty());
+        assert_eq!(
+            (resolves(&set, "a.com"), resolves(&set, "b.com")),
+            (Some(false), Some(true))
+        );
+        fs::remove_file(folder.path().join("echo.policy.yaml")).unwrap();
+        assert!(look(&mut set).is_empty());
+        assert_eq!(
+            resolves(&set, "b.com"),
+            Some(false),
+            "without a policy nothing is granted"
+        );
+    }
 }

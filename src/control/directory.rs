@@ -85,10 +85,14 @@ fn apply_changes(watch: &mut Watch, plane: &dyn Plane) {
         );
     }
     for (manifest, _) in &change.added {
+        let what = match change.repoliced.contains(&manifest.name) {
+            true => "its policy has changed",
+            false => "found in the directory",
+        };
         tracing::info!(
             component = manifest.name,
             digest = manifest.digest,
-            "found in the directory"
+            "{what}"
         );
     }
     let problems = if change.is_empty() {

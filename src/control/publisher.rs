@@ -374,6 +374,7 @@ mod tests {
         let runtime = Runtime::new(&limits, RuntimeOptions::default()).unwrap();
         let options = ComponentOptions {
             instances: InstanceMode::Singleton,
+            ..ComponentOptions::default()
         };
         let component = runtime.load_with("growing", &growing(), options).unwrap();
         let mut set = ComponentSet::of(vec![Arc::clone(&component)]);

@@ -35,9 +35,10 @@ use super::auth::Auth;
 use super::components::{ComponentSet, Prepared, prepare};
 use super::config::{Config, Io, ManagementTools};
 use super::directory::Directory;
-use super::harden::{self, Roots};
+use super::harden;
 use super::management::{Desk, Endpoint};
 use super::plane::Plane;
+use super::policies;
 use super::publisher::Publisher;
 use super::secret::request_state_key;
 use super::secrets::Secrets;
@@ -74,7 +75,7 @@ pub fn run(
     let certificates = Certificates::of(config)?;
     // The first thread beside this one, and the only one that is not confined.
     let spawner = upstreams::spawner(config).map_err(|error| internal(&error))?;
-    let in_force = harden::confine(config, &Roots::default(), spawner.is_some())?;
+    let in_force = harden::confine(config, &policies::reach(config), spawner.is_some())?;
     let secrets = Secrets::new(config);
     let auth = Auth::of(config, &secrets)?;
     let state_key = request_state_key(config)?;
@@ -93,6 +94,7 @@ pub fn run(
     } = prepare(config)?;
     set.pin(config, auditing.audit())?;
     set.tell(auditing.audit());
+    runtime.set_audit(auditing.audit());
     let (rules, limiter) = guards(config)?;
     let hosts = host_rules(config, address)?;
     // There are at most 1,024 shards.

@@ -52,6 +52,7 @@ pub fn run(config: &Config) -> Result<(), Problem> {
     let auditing = AuditKept::start(config)?;
     set.pin(config, auditing.audit.clone())?;
     set.tell(auditing.audit.clone());
+    runtime.set_audit(auditing.audit.clone());
     let hosts = HostRules::loopback();
     let mut limits = config.limits.clone();
     // One client, one implicit session: the table stays empty. One port, to wake the server; another for the thread that calls

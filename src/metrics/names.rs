@@ -118,6 +118,7 @@ metrics! {
         CallStack = "tool_calls"["outcome" = "stack"], "Tool calls by outcome.";
         CallOutput = "tool_calls"["outcome" = "output"], "Tool calls by outcome.";
         CallHandles = "tool_calls"["outcome" = "handles"], "Tool calls by outcome.";
+        CallBudget = "tool_calls"["outcome" = "budget"], "Tool calls by outcome.";
         CallExited = "tool_calls"["outcome" = "exited"], "Tool calls by outcome.";
         CallCancelled = "tool_calls"["outcome" = "cancelled"], "Tool calls by outcome.";
         CallBadArguments = "tool_calls"["outcome" = "bad_arguments"], "Tool calls by outcome.";

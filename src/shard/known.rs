@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::component::{Behalf, Component};
 use crate::mcp::Principal;
 use crate::policy::Identity;
+use crate::policy::permission::Profiles;
 
 /// A caller.
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub(super) struct Known {
     pub(super) identity: Identity,
     /// [`Identity::name`]; none for whoever was not asked.
     pub(super) name: Option<Arc<str>>,
+    /// For components, where nothing is narrowed.
+    behalf: Option<Arc<Behalf>>,
 }
 
 impl Known {
@@ -23,7 +27,25 @@ impl Known {
             Principal::ANONYMOUS => None,
             _ => Some(identity.name().into()),
         };
-        Self { identity, name }
+        Self::named(identity, name)
+    }
+
+    fn named(identity: Identity, name: Option<Arc<str>>) -> Self {
+        let behalf = Behalf::of(&Profiles::default(), &identity, name.as_ref());
+        Self {
+            behalf: behalf.map(Arc::new),
+            identity,
+            name,
+        }
+    }
+
+    /// For whom a component works when it works for this caller.
+    pub(super) fn behalf(&self, component: &Component) -> Option<Arc<Behalf>> {
+        let profiles = &component.options().profiles;
+        if profiles.is_empty() {
+            return self.behalf.clone();
+        }
+        Behalf::of(profiles, &self.identity, self.name.as_ref()).map(Arc::new)
     }
 
     /// Whoever it is, where nobody is asked.
@@ -38,10 +60,7 @@ impl Known {
             subject: "nobody".into(),
             ..Identity::anonymous()
         };
-        Rc::new(Self {
-            identity,
-            name: None,
-        })
+        Rc::new(Self::named(identity, None))
     }
 
     pub(super) fn principal(&self) -> Principal {

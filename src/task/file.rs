@@ -158,6 +158,7 @@ fn write_work(out: &mut Writer, work: &Work) {
     if let Some(principal) = &order.principal {
         out.string("principal_name", principal);
     }
+    out.optional("who", order.who.as_deref());
     let answers = recorded.answers.iter();
     out.map(
         "answers",
@@ -295,6 +296,7 @@ fn read_work(members: &mut Members<'_>) -> Result<Work, Unreadable> {
         client_info: members.take("client_info").map(Box::from),
         meta: members.take("meta").map(Box::from),
         principal: principal.map(Box::from),
+        who: members.take("who").map(Box::from),
     };
     let mut answers = BTreeMap::new();
     for question in questions(members.raw("answers")?)? {

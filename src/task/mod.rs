@@ -26,6 +26,7 @@ mod run;
 mod samples;
 mod table;
 mod time;
+mod who;
 pub mod wire;
 
 pub use file::{Unreadable, check};
@@ -36,3 +37,4 @@ pub use life::{Action, Bounds, Event, Life, Refused, Word};
 pub use record::{Answered, Order, Question, Record, RunEnd, State, Work};
 pub use run::{ComponentRunner, Done, NotRun, Runner, Stop};
 pub use table::{Entry, Follow, Table, TaskCounts, TaskPage};
+pub use who::Who;

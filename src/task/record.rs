@@ -96,6 +96,8 @@ pub struct Order {
     pub meta: Option<Box<[u8]>>,
     /// The authenticated caller, as the component may know it.
     pub principal: Option<Box<str>>,
+    /// Who that is, for whatever narrows what the component may do for it: see [`Who`](super::Who).
+    pub who: Option<Box<[u8]>>,
 }
 
 /// A question to the client.
@@ -336,7 +338,7 @@ impl Record {
 impl Work {
     fn kept_bytes(&self) -> usize {
         let order = &self.order;
-        let texts = [&order.client_info, &order.meta];
+        let texts = [&order.client_info, &order.meta, &order.who];
         let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
         let names = order.component.len() + order.principal.as_ref().map_or(0, |name| name.len());
         let answers = &self.recorded.answers;

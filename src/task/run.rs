@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::catalog::ToolRef;
-use crate::component::{Asking, CallOutcome, Caller, Ending, Recorded, Runtime};
+use crate::component::{Asking, Behalf, CallOutcome, Caller, Component, Ending, Recorded, Runtime};
 use crate::limits::Limits;
+use crate::policy::Identity;
 
 use super::id::Owner;
-use super::record::{RunEnd, Work};
+use super::record::{Order, RunEnd, Work};
+use super::who::Who;
 
 /// Stops a run: its end follows within a tick or two. May be called more than once, and after the end.
 pub type Stop = Box<dyn Fn() + Send>;
@@ -79,10 +81,12 @@ where
                 work.order.component
             )));
         }
+        let mut caller = caller(owner, work);
+        caller.behalf = behalf(component, &work.order)?;
         let handle = self.runtime.run_detached(
             component,
             job,
-            Arc::new(caller(owner, work)),
+            Arc::new(caller),
             Instant::now() + self.limits.task_deadline,
             Box::new(|ending| done(translate(ending))),
         );
@@ -99,6 +103,7 @@ fn caller(owner: &Owner, work: &Work) -> Caller {
         revision: order.revision,
         session: owner.session,
         principal: order.principal.as_deref().map(Arc::from),
+        behalf: None,
         capabilities: order.capabilities,
         client_info: order.client_info.clone(),
         meta: order.meta.clone(),
@@ -109,6 +114,19 @@ fn caller(owner: &Owner, work: &Work) -> Caller {
         asking: Asking::Rerun(work.recorded.clone()),
         outbox: None,
     }
+}
+
+/// Who asked may do as much as it may now, and not as much as it might when it asked.
+fn behalf(component: &Component, order: &Order) -> Result<Option<Arc<Behalf>>, NotRun> {
+    let identity = match &order.who {
+        None => Identity::anonymous(),
+        Some(who) => Who::read(who).ok_or_else(|| {
+            NotRun::Impossible("who asked for the task is not known any more".to_owned())
+        })?,
+    };
+    let name = order.principal.as_deref().map(Arc::from);
+    let behalf = Behalf::of(&component.options().profiles, &identity, name.as_ref());
+    Ok(behalf.map(Arc::new))
 }
 
 fn translate(ending: Ending) -> Result<RunEnd, NotRun> {

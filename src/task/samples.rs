@@ -21,6 +21,7 @@ pub(super) fn order() -> Order {
         client_info: Some(br#"{"name":"c","version":"1"}"#.as_slice().into()),
         meta: None,
         principal: Some("somebody".into()),
+        who: None,
     }
 }
 

@@ -10,10 +10,12 @@
 //! | programs and addresses from the wire (CVE-2025-6514, CVE-2025-49596) | [`upstreams`] |
 //! | privileged headers on the data port (GHSA-g53w-w6mj-hrpp) | [`upstreams`] |
 //! | arguments that become headers or paths (CVE-2026-29791) | [`upstreams`] |
+//! | metadata services and files that a tool was never granted (CVE-2026-26118) | [`grants`], `component::tests::granted` |
 //! | tools that change, shadow others, or drive a terminal | [`tools`] |
 
 mod audit;
 mod callers;
+mod grants;
 mod hosts;
 mod management;
 mod secrets;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::mcp::{ClientCapabilities, InlineId, LogLevel, Revision, SessionId};
 
+use super::super::grant::Behalf;
 use super::outbox::Outbox;
 
 /// One request's facts. One for each call, shared by whoever serves it.
@@ -18,6 +19,8 @@ pub struct Caller {
     pub session: Option<SessionId>,
     /// The authenticated caller, as the component may know it.
     pub principal: Option<Arc<str>>,
+    /// For whom the call is made, as far as permissions and the audit log go.
+    pub behalf: Option<Arc<Behalf>>,
     /// What the client declared.
     pub capabilities: ClientCapabilities,
     /// `clientInfo`, as JSON text.
@@ -46,6 +49,7 @@ impl Caller {
             revision,
             session: None,
             principal: None,
+            behalf: None,
             capabilities: ClientCapabilities::NONE,
             client_info: None,
             meta: None,

@@ -38,15 +38,25 @@ impl InstancePool {
             Ok(live) => live,
             Err(failure) => return self.refused(failure, is_tool, out),
         };
+        let behalf = call
+            .behalf
+            .clone()
+            .or_else(|| caller.as_ref().and_then(|caller| caller.behalf.clone()));
+        // An instance that is ready was made with all that the component was granted: for a caller who may less, it has seen too much.
+        let is_narrowed = component.guard().grants().is_some()
+            && behalf
+                .as_ref()
+                .is_some_and(|behalf| behalf.narrow.is_some());
         let lease = match live {
-            Some(_) => None,
-            None => self.take_ready(component),
+            None if !is_narrowed => self.take_ready(component),
+            _ => None,
         };
         let work = Work {
             caller: caller.filter(|_| component.is_host_aware()),
             live,
             lease,
-            ..self.work(component, job, call)
+            behalf,
+            ..self.work(component, job, &call)
         };
         let control = Arc::clone(&work.control);
         let mut driven: Driven = Box::pin(worker::run(work, self.clock.clone()));
@@ -65,7 +75,7 @@ impl InstancePool {
                 return self.ended_here(ending, out);
             }
         }
-        self.send_elsewhere(driven, control, call, out, is_tool, starts_here)
+        self.send_elsewhere(driven, control, &call, out, is_tool, starts_here)
     }
 
     fn ended_here(&mut self, ending: Ending, out: &mut Vec<u8>) -> Started {
@@ -94,7 +104,7 @@ impl InstancePool {
         component: &Arc<Component>,
         tool_index: usize,
         arguments: &[u8],
-        call: CallContext,
+        call: &CallContext,
         out: &mut Vec<u8>,
     ) -> Started {
         let job = Job::Function {
@@ -107,12 +117,13 @@ impl InstancePool {
         self.send_elsewhere(driven, control, call, out, true, false)
     }
 
-    fn work(&self, component: &Arc<Component>, job: Job, call: CallContext) -> Work {
+    fn work(&self, component: &Arc<Component>, job: Job, call: &CallContext) -> Work {
         Work {
             component: Arc::clone(component),
             place: self.place,
             job,
             caller: None,
+            behalf: call.behalf.clone(),
             control: Control::new(call.deadline),
             limits: Arc::clone(&self.limits),
             traffic: Arc::clone(&self.runtime.traffic),
@@ -126,7 +137,7 @@ impl InstancePool {
         &mut self,
         driven: Driven,
         control: Arc<Control>,
-        call: CallContext,
+        call: &CallContext,
         out: &mut Vec<u8>,
         is_tool: bool,
         has_begun: bool,

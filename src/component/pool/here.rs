@@ -174,7 +174,7 @@ impl InstancePool {
 
     fn instantiate(&mut self, component: &Arc<Component>) -> Result<Lease, Ended> {
         for retry in [true, false] {
-            let mut store = store::store(component, self.place, &self.limits);
+            let mut store = store::store(component, self.place, &self.limits, None);
             let error = match component.at(self.place).pre().instantiate(&mut store) {
                 Ok(instance) => return Ok(Lease { store, instance }),
                 Err(error) => error,

@@ -40,6 +40,7 @@ impl Bench {
         let call = CallContext {
             ticket: 9,
             deadline: Instant::now() + Duration::from_secs(20),
+            behalf: None,
         };
         let started = self.pool.invoke(component, job, caller, call, &mut out);
         match started {
@@ -356,6 +357,7 @@ fn waiting_for_a_person_does_not_count_against_the_calls_deadline() {
     let call = CallContext {
         ticket: 9,
         deadline: Instant::now() + Duration::from_millis(100),
+        behalf: None,
     };
     let started = bench.pool.invoke(&component, run(), caller, call, &mut out);
     assert!(matches!(started, Started::Moved(_)), "{started:?}");

@@ -21,6 +21,7 @@ fn a_call_that_outlives_its_slice_starts_again_on_a_worker_and_answers() {
     let call = CallContext {
         ticket: 42,
         deadline: Instant::now() + Duration::from_secs(30),
+        behalf: None,
     };
     let started = Instant::now();
     let moved = bench
@@ -69,6 +70,7 @@ fn a_cancelled_call_stops_and_is_still_reported() {
         let call = CallContext {
             ticket: 1,
             deadline: Instant::now() + Duration::from_secs(60),
+            behalf: None,
         };
         let arguments = if guest.contains("\"text\"") {
             r#"{"text":"x"}"#
@@ -115,6 +117,7 @@ fn the_worker_queue_is_bounded_and_says_so() {
             let call = CallContext {
                 ticket,
                 deadline: Instant::now() + Duration::from_secs(60),
+                behalf: None,
             };
             match bench
                 .pool
@@ -155,6 +158,7 @@ fn when_all_instances_are_taken_the_call_is_refused_and_the_next_served() {
         let call = CallContext {
             ticket,
             deadline: Instant::now() + Duration::from_secs(60),
+            behalf: None,
         };
         match bench.pool.call(&slow, 0, None, call, &mut Vec::new()) {
             Started::Moved(handle) => handles.push(handle),
@@ -218,6 +222,7 @@ fn an_unloaded_component_finishes_its_calls() {
     let call = CallContext {
         ticket: 3,
         deadline: Instant::now() + Duration::from_secs(30),
+        behalf: None,
     };
     let started = bench
         .pool
@@ -417,6 +422,7 @@ fn a_runtime_dropped_with_calls_away_stops_them() {
     let call = CallContext {
         ticket: 1,
         deadline: Instant::now() + Duration::from_secs(600),
+        behalf: None,
     };
     let started = bench.pool.call(&component, 0, None, call, &mut Vec::new());
     assert!(matches!(started, Started::Moved(_)));
@@ -498,6 +504,7 @@ fn an_import_that_is_not_offered_fails_the_call_that_uses_it_and_no_other() {
     let context = CallContext {
         ticket: 1,
         deadline: Instant::now() + Duration::from_secs(20),
+        behalf: None,
     };
     let started = bench.pool.call(&component, 1, None, context, &mut out);
     let Started::Done(report) = started else {

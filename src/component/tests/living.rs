@@ -20,7 +20,10 @@ fn counter() -> Module {
 }
 
 fn load(bench: &Bench, instances: InstanceMode) -> Arc<Component> {
-    let options = ComponentOptions { instances };
+    let options = ComponentOptions {
+        instances,
+        ..ComponentOptions::default()
+    };
     bench
         .runtime
         .load_with("counter", &counter().build(), options)
@@ -116,6 +119,7 @@ fn plain_components_live_on_too() {
     );
     let options = ComponentOptions {
         instances: InstanceMode::Singleton,
+        ..ComponentOptions::default()
     };
     let component = bench
         .runtime
@@ -215,6 +219,7 @@ fn a_singleton_too_many_is_refused_at_load() {
     let bench = Bench::with(limits, EngineChoice::Auto);
     let options = ComponentOptions {
         instances: InstanceMode::Singleton,
+        ..ComponentOptions::default()
     };
     let refused = bench
         .runtime
@@ -246,6 +251,7 @@ fn a_living_instance_does_not_end_for_a_question() {
         .build();
     let options = ComponentOptions {
         instances: InstanceMode::Singleton,
+        ..ComponentOptions::default()
     };
     let component = bench
         .runtime
@@ -339,7 +345,10 @@ fn growing() -> Vec<u8> {
 fn a_singletons_lists_are_asked_of_the_instance_that_serves() {
     let mut bench = Bench::new();
     for (instances, expected) in [(InstanceMode::Singleton, 2), (InstanceMode::Fresh, 1)] {
-        let options = ComponentOptions { instances };
+        let options = ComponentOptions {
+            instances,
+            ..ComponentOptions::default()
+        };
         let component = bench
             .runtime
             .load_with("growing", &growing(), options)

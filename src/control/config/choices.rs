@@ -54,7 +54,7 @@ impl From<Instances> for InstanceMode {
     }
 }
 
-/// Where the tools are that load and remove components.
+/// Where the tools are that load components and grant permissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ManagementTools {
@@ -125,6 +125,10 @@ pub struct Overrides {
     pub profile: Option<Profile>,
     /// `COMPONENT…`.
     pub components: Vec<PathBuf>,
+    /// `--manifest`.
+    pub manifest: Option<PathBuf>,
+    /// `--continue-on-provisioning-failure`.
+    pub continue_on_provisioning_failure: bool,
     /// `--component-dir`.
     pub component_dir: Option<PathBuf>,
     /// `--cache-dir`.

@@ -12,6 +12,7 @@ use super::auth_document::AuthDocument;
 use super::choices::{Instances, ManagementTools};
 use super::hardening::HardeningDocument;
 use super::limits_document::LimitsDocument;
+use super::permissions::ProfileDocument;
 use super::pinning::{PinningDocument, SanitizeDocument};
 use super::rates_document::RatesDocument;
 use super::rules_document::{EffectName, RoleDocument, RuleDocument};
@@ -20,6 +21,7 @@ use super::tls::TlsDocument;
 use super::upstreams_document::{BatchingDocument, PoolDocument, UpstreamDocument};
 use super::values::{Size, Span};
 use super::{Io, LogFormat, LogLevel, Profile};
+use crate::policy::permission::Permissions;
 
 /// The whole file. Every key is optional.
 #[derive(Debug, Default, Deserialize)]
@@ -33,9 +35,12 @@ pub(super) struct Document {
     pub(super) io: Option<Io>,
     pub(super) profile: Option<Profile>,
     pub(super) components: Option<Vec<PathBuf>>,
+    pub(super) manifest: Option<PathBuf>,
+    pub(super) continue_on_provisioning_failure: Option<bool>,
     pub(super) component_dir: Option<PathBuf>,
     #[serde(default)]
     pub(super) component_options: BTreeMap<String, ComponentOptions>,
+    pub(super) permission_profiles: Option<Vec<Spanned<ProfileDocument>>>,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) secrets: Option<SecretsDocument>,
@@ -76,6 +81,8 @@ pub(super) struct Document {
 pub(super) struct ComponentOptions {
     #[serde(default)]
     pub(super) instances: Instances,
+    pub(super) policy: Option<PathBuf>,
+    pub(super) permissions: Option<Spanned<Option<Permissions>>>,
 }
 
 /// `performance:`. A key of type [`NotYet`] is known and refused: silently ignoring it would promise what is not done.

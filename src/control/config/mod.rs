@@ -12,8 +12,8 @@ mod document;
 mod hardening;
 mod limits_document;
 mod management;
-mod nearest;
 mod paths;
+mod permissions;
 mod pinning;
 mod rates;
 mod rates_document;
@@ -43,6 +43,8 @@ use super::secrets::StorePlace;
 use crate::component::ComponentOptions;
 use crate::control::auth::AuthOptions;
 use crate::control::pins::PinOptions;
+use crate::control::policies::{PolicySource, ProfileOptions};
+pub(crate) use crate::error::nearest;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::policy::auth::Resource;
@@ -55,9 +57,9 @@ pub use choices::{
 };
 use document::Document;
 pub use hardening::Hardening;
-pub(crate) use nearest::nearest;
 pub use paths::default_component_dir;
 pub use pinning::Sanitize;
+pub(super) use refusal::invalid;
 pub use tls::{ClientCertificates, Tls, TlsVersion};
 pub(crate) use values::{parse_span, show_size};
 
@@ -83,10 +85,18 @@ pub struct Config {
     pub workers: usize,
     /// Component files named one by one.
     pub components: Vec<PathBuf>,
+    /// A manifest of more of them, with their digests and permissions.
+    pub manifest: Option<PathBuf>,
+    /// Whether the others of a manifest are served where one cannot be.
+    pub continue_on_provisioning_failure: bool,
     /// The directory of loaded components, watched while serving; `None` when only the named files are served.
     pub component_dir: Option<PathBuf>,
     /// What was chosen about components, by their names; the others have the defaults.
     pub component_options: BTreeMap<String, ComponentOptions>,
+    /// The policies of components that do not have theirs beside them, by their names.
+    pub component_policies: BTreeMap<String, PolicySource>,
+    /// What narrows permissions for some callers.
+    pub permission_profiles: Vec<ProfileOptions>,
     /// Whether the demo components are served when the directory is empty: nobody said what to serve.
     pub demo: bool,
     /// Where compiled code is kept.
@@ -105,7 +115,7 @@ pub struct Config {
     pub pinning: PinOptions,
     /// Where texts are made harmless for terminals and readers.
     pub sanitize: Sanitize,
-    /// Where the tools are that load and remove components.
+    /// Where the tools are that load components and grant permissions.
     pub management_tools: ManagementTools,
     /// Names under which the server may be called, beside loopback and the listen address.
     pub allowed_hosts: Vec<String>,
@@ -190,6 +200,17 @@ impl Config {
     }
 }
 
+/// Reads another file of the operator's, as large as a configuration at most.
+///
+/// Errors: it cannot be read, or is larger.
+pub(super) fn read_text(path: &Path) -> Result<String, Problem> {
+    let text = read(path).map_err(|error| refusal::unreadable(path, &error))?;
+    if text.len() > FILE_BYTES_MAX {
+        return Err(refusal::too_large(path));
+    }
+    Ok(text)
+}
+
 /// Reads a file, and no more of it than shows that it is too large: it may be a device without an end.
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
@@ -222,6 +243,8 @@ impl Parsed<'_> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let limits = self.limits(overrides)?;
         let components = self.components(overrides);
+        let given = document.manifest.as_ref().map(|path| self.relative(path));
+        let manifest = overrides.manifest.clone().or(given);
         let upstreams = self.upstreams(overrides)?;
         let listen = pick(
             overrides.listen.as_deref(),
@@ -253,12 +276,19 @@ impl Parsed<'_> {
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,
             demo: components.is_empty()
+                && manifest.is_none()
                 && upstreams.is_empty()
                 && overrides.component_dir.is_none()
                 && document.component_dir.is_none(),
-            component_dir: self.component_dir(overrides, !components.is_empty()),
+            component_dir: self
+                .component_dir(overrides, !components.is_empty() || manifest.is_some()),
             components,
+            manifest,
+            continue_on_provisioning_failure: overrides.continue_on_provisioning_failure
+                || document.continue_on_provisioning_failure.unwrap_or(false),
             component_options: self.component_options(),
+            component_policies: self.component_policies()?,
+            permission_profiles: self.permission_profiles()?,
             cache_dir: self.cache_dir(overrides),
             state_dir: self.state_dir(overrides),
             secrets: self.secrets(overrides),
@@ -450,7 +480,11 @@ impl Parsed<'_> {
         options
             .map(|(name, given)| {
                 let instances = given.instances.into();
-                (name.clone(), ComponentOptions { instances })
+                let options = ComponentOptions {
+                    instances,
+                    ..ComponentOptions::default()
+                };
+                (name.clone(), options)
             })
             .collect()
     }

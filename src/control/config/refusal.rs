@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::nearest::nearest;
 use super::values::show_size;
-use crate::error::{Problem, exit};
+use crate::error::{Problem, exit, nearest};
 
 /// The file cannot be read.
 pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
@@ -34,7 +33,7 @@ pub(super) fn too_large(path: &Path) -> Problem {
 }
 
 /// Turns the reader's error into a problem that names the line, the key and the nearest valid key.
-pub(super) fn invalid(path: &Path, error: &serde_saphyr::Error) -> Problem {
+pub(in crate::control) fn invalid(path: &Path, error: &serde_saphyr::Error) -> Problem {
     use serde_saphyr::Error;
     let error = error.without_snippet();
     let line = error

@@ -80,7 +80,12 @@ impl Paths {
         paths.read.extend(std::env::current_exe());
         paths.write.push(PathBuf::from("/dev/null"));
 
-        for file in config.file.iter().chain(&config.components) {
+        for file in config
+            .file
+            .iter()
+            .chain(&config.components)
+            .chain(&config.manifest)
+        {
             paths.file(file);
         }
         paths.read.extend(config.request_state_key_file.clone());

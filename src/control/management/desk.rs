@@ -4,11 +4,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::tools::Order;
+use super::tools::{self, Order, Permission};
 use crate::control::config::Config;
 use crate::control::loading;
 use crate::control::store::{Loaded, Manifest, Store};
-use crate::error::Problem;
+use crate::error::{Problem, exit};
+use crate::policy::permission::{Access, Change};
 
 /// The component directory and what it takes to change it.
 #[derive(Debug)]
@@ -53,6 +54,12 @@ impl Desk {
                 offset,
                 limit,
             } => self.list(query, *offset, *limit),
+            Order::GetPolicy { id } => self.policy(id),
+            Order::Grant { id, what } => self.grant(id, what),
+            Order::Revoke { id, what } => self.revoke(id, what),
+            Order::Reset { id } => self
+                .change(id, &Change::Reset)
+                .map(|()| json!({"status": "permission reset", "component_id": id})),
         };
         match done {
             Ok(answer) => Ok(answer.to_string()),
@@ -85,6 +92,94 @@ impl Desk {
                 Err(json!({"status": "error", "message": message, "id": id}).to_string())
             }
         }
+    }
+
+    /// Whether a component has a policy, and where it is; never what it says.
+    fn policy(&self, id: &str) -> Result<Value, Problem> {
+        let manifest = self.store.inspect(id)?;
+        let path = self.store.policy_path(&manifest.name);
+        let Ok(facts) = std::fs::metadata(&path) else {
+            return Ok(json!({"status": "no policy found", "component_id": id}));
+        };
+        let since = |time: std::time::SystemTime| time.duration_since(std::time::UNIX_EPOCH).ok();
+        let created_at = facts
+            .modified()
+            .ok()
+            .and_then(since)
+            .map_or(0, |time| time.as_secs());
+        let path = path.display().to_string();
+        let info = json!({
+            "policy_id": format!("{}-policy", manifest.name),
+            "source_uri": format!("file://{path}"),
+            "local_path": path,
+            "created_at": created_at,
+        });
+        Ok(json!({"status": "policy found", "component_id": id, "policy_info": info}))
+    }
+
+    fn grant(&self, id: &str, what: &Permission) -> Result<Value, Problem> {
+        let (kind, details, change) = match what {
+            Permission::Storage { uri, access } => {
+                let words = access.iter().map(|access| match access {
+                    tools::Access::Read => ("read", Access::Read),
+                    tools::Access::Write => ("write", Access::Write),
+                });
+                let (names, access): (Vec<&str>, Vec<Access>) = words.unzip();
+                let change = Change::GrantStorage {
+                    uri: uri.clone(),
+                    access,
+                };
+                ("storage", json!({"uri": uri, "access": names}), change)
+            }
+            Permission::Network { host } => {
+                let change = Change::GrantNetwork { host: host.clone() };
+                ("network", json!({"host": host}), change)
+            }
+            Permission::Environment { key } => {
+                let change = Change::GrantEnvironment { key: key.clone() };
+                ("environment", json!({"key": key}), change)
+            }
+        };
+        self.change(id, &change)?;
+        Ok(
+            json!({"status": "permission granted", "component_id": id, "permission_type": kind, "details": details}),
+        )
+    }
+
+    fn revoke(&self, id: &str, what: &Permission) -> Result<Value, Problem> {
+        let (kind, details, change) = match what {
+            Permission::Storage { uri, .. } => {
+                let change = Change::RevokeStorage { uri: uri.clone() };
+                ("storage", json!({"uri": uri}), change)
+            }
+            Permission::Network { host } => {
+                let change = Change::RevokeNetwork { host: host.clone() };
+                ("network", json!({"host": host}), change)
+            }
+            Permission::Environment { key } => {
+                let change = Change::RevokeEnvironment { key: key.clone() };
+                ("environment", json!({"key": key}), change)
+            }
+        };
+        self.change(id, &change)?;
+        Ok(
+            json!({"status": "permission revoked", "component_id": id, "permission_type": kind, "details": details}),
+        )
+    }
+
+    fn change(&self, id: &str, change: &Change) -> Result<(), Problem> {
+        let name = self.store.inspect(id)?.name;
+        if self.config.component_policies.contains_key(&name) {
+            let rule = "has its policy in the configuration (component_options), which these tools do not change";
+            return Err(Problem::operator(
+                exit::CONFIG,
+                "component",
+                name,
+                rule,
+                "change it there",
+            ));
+        }
+        self.store.change_policy(&name, change).map(drop)
     }
 
     /// The components whose name, or a tool's, has this in it.

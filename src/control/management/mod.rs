@@ -1,6 +1,6 @@
-//! The management tools: an MCP server whose tools load and remove components.
+//! The management tools: an MCP server whose tools load components and grant permissions.
 //!
-//! It is a plane of its own. A model that calls tools should not decide which there are, so these are off unless an
+//! It is a plane of its own. A model that runs a tool should not grant the tool its permissions, so these tools are off unless an
 //! operator puts them on the admin listener, or into the catalogue. They work on the component directory, as the commands do, and
 //! a running `margay serve` that watches the directory notices within a second.
 //!
@@ -20,7 +20,9 @@ pub use desk::Desk;
 pub use endpoint::{Answer, Endpoint};
 
 /// What a client is told of the tools as a whole.
-const INSTRUCTIONS: &str = "These tools change what the server offers. Use them only when the person in charge asks for it.";
+const INSTRUCTIONS: &str = "These tools change what the server offers and what its components may reach. \
+Use them only when the person in charge asks for it. Permissions are granted here and nowhere else: \
+never edit a policy file by other means.";
 
 /// A client's conversation with the management tools.
 #[derive(Debug, Default)]

@@ -13,6 +13,14 @@ pub(super) enum Tool {
     UnloadComponent,
     ListComponents,
     SearchComponents,
+    GetPolicy,
+    GrantStorage,
+    GrantNetwork,
+    GrantEnvironment,
+    RevokeStorage,
+    RevokeNetwork,
+    RevokeEnvironment,
+    Reset,
 }
 
 /// What a call asks for.
@@ -30,14 +38,51 @@ pub(super) enum Order {
         offset: usize,
         limit: usize,
     },
+    GetPolicy {
+        id: String,
+    },
+    Grant {
+        id: String,
+        what: Permission,
+    },
+    Revoke {
+        id: String,
+        what: Permission,
+    },
+    Reset {
+        id: String,
+    },
+}
+
+/// A permission that is granted or taken back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Permission {
+    Storage { uri: String, access: Vec<Access> },
+    Network { host: String },
+    Environment { key: String },
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Access {
+    Read,
+    Write,
 }
 
 impl Tool {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 12] = [
         Self::LoadComponent,
         Self::UnloadComponent,
         Self::ListComponents,
         Self::SearchComponents,
+        Self::GetPolicy,
+        Self::GrantStorage,
+        Self::GrantNetwork,
+        Self::GrantEnvironment,
+        Self::RevokeStorage,
+        Self::RevokeNetwork,
+        Self::RevokeEnvironment,
+        Self::Reset,
     ];
 
     fn name(self) -> &'static str {
@@ -46,6 +91,14 @@ impl Tool {
             Self::UnloadComponent => "unload-component",
             Self::ListComponents => "list-components",
             Self::SearchComponents => "search-components",
+            Self::GetPolicy => "get-policy",
+            Self::GrantStorage => "grant-storage-permission",
+            Self::GrantNetwork => "grant-network-permission",
+            Self::GrantEnvironment => "grant-environment-variable-permission",
+            Self::RevokeStorage => "revoke-storage-permission",
+            Self::RevokeNetwork => "revoke-network-permission",
+            Self::RevokeEnvironment => "revoke-environment-variable-permission",
+            Self::Reset => "reset-permission",
         }
     }
 
@@ -57,12 +110,27 @@ impl Tool {
             Self::UnloadComponent => "Remove a component with its policy",
             Self::ListComponents => "List the loaded components with their tools",
             Self::SearchComponents => "Search the loaded components by name and tool",
+            Self::GetPolicy => "Say whether a component has a policy, and where it is",
+            Self::GrantStorage => "Let a component read or write below a path",
+            Self::GrantNetwork => "Let a component reach a host",
+            Self::GrantEnvironment => "Let a component see an environment variable",
+            Self::RevokeStorage => "Take all access to a path from a component",
+            Self::RevokeNetwork => "Take a host from a component",
+            Self::RevokeEnvironment => "Take an environment variable from a component",
+            Self::Reset => "Take every permission from a component",
         }
     }
 
     fn schema(self) -> Value {
         let text = json!({"type": "string"});
         let of = |properties: Value, required: &[&str]| json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+        let details = |properties: Value, required: &[&str]| {
+            let details = of(properties, required);
+            of(
+                json!({"component_id": text, "details": details}),
+                &["component_id", "details"],
+            )
+        };
         match self {
             Self::LoadComponent => of(json!({"path": text}), &["path"]),
             Self::UnloadComponent => of(json!({"id": text}), &["id"]),
@@ -75,6 +143,16 @@ impl Tool {
                 }),
                 &[],
             ),
+            Self::GetPolicy | Self::Reset => of(json!({"component_id": text}), &["component_id"]),
+            Self::GrantStorage => {
+                let access = json!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": ["read", "write"]}});
+                details(json!({"uri": text, "access": access}), &["uri", "access"])
+            }
+            Self::RevokeStorage => details(json!({"uri": text}), &["uri"]),
+            Self::GrantNetwork | Self::RevokeNetwork => details(json!({"host": text}), &["host"]),
+            Self::GrantEnvironment | Self::RevokeEnvironment => {
+                details(json!({"key": text}), &["key"])
+            }
         }
     }
 
@@ -115,8 +193,59 @@ impl Tool {
                     limit,
                 }
             }
+            Self::GetPolicy => {
+                let About { component_id: id } = parse(name, arguments)?;
+                Order::GetPolicy { id }
+            }
+            Self::Reset => {
+                let About { component_id: id } = parse(name, arguments)?;
+                Order::Reset { id }
+            }
+            Self::GrantStorage => {
+                let asked: Detailed<Storage> = parse(name, arguments)?;
+                let Storage { uri, access } = asked.details;
+                if access.is_empty() {
+                    return Err(format!(
+                        "{name}: details.access is empty; name read, write or both"
+                    ));
+                }
+                grant(asked.component_id, Permission::Storage { uri, access })
+            }
+            Self::GrantNetwork => {
+                let asked: Detailed<Network> = parse(name, arguments)?;
+                let host = asked.details.host;
+                grant(asked.component_id, Permission::Network { host })
+            }
+            Self::GrantEnvironment => {
+                let asked: Detailed<Environment> = parse(name, arguments)?;
+                let key = asked.details.key;
+                grant(asked.component_id, Permission::Environment { key })
+            }
+            Self::RevokeStorage => {
+                let asked: Detailed<Place> = parse(name, arguments)?;
+                let (uri, access) = (asked.details.uri, Vec::new());
+                revoke(asked.component_id, Permission::Storage { uri, access })
+            }
+            Self::RevokeNetwork => {
+                let asked: Detailed<Network> = parse(name, arguments)?;
+                let host = asked.details.host;
+                revoke(asked.component_id, Permission::Network { host })
+            }
+            Self::RevokeEnvironment => {
+                let asked: Detailed<Environment> = parse(name, arguments)?;
+                let key = asked.details.key;
+                revoke(asked.component_id, Permission::Environment { key })
+            }
         })
     }
+}
+
+fn grant(id: String, what: Permission) -> Order {
+    Order::Grant { id, what }
+}
+
+fn revoke(id: String, what: Permission) -> Order {
+    Order::Revoke { id, what }
 }
 
 /// The tools as the text of an array.
@@ -153,6 +282,44 @@ struct Search {
     limit: Option<usize>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct About {
+    component_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Detailed<T> {
+    component_id: String,
+    details: T,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Storage {
+    uri: String,
+    access: Vec<Access>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    uri: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Network {
+    host: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Environment {
+    key: String,
+}
+
 fn parse<'a, T: Deserialize<'a>>(tool: &str, arguments: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(arguments).map_err(|error| {
         format!("{tool}: the arguments are not as its inputSchema says: {error}; correct them")
@@ -165,6 +332,7 @@ mod tests {
 
     #[test]
     fn every_tool_reads_what_its_schema_says_and_nothing_else() {
+        let details = |details: Value| json!({"component_id": "weather", "details": details});
         let cases = [
             (Tool::LoadComponent, json!({"path": "file:///a.wasm"})),
             (Tool::UnloadComponent, json!({"id": "weather"})),
@@ -173,6 +341,17 @@ mod tests {
                 Tool::SearchComponents,
                 json!({"query": "w", "offset": 1, "limit": 2}),
             ),
+            (Tool::GetPolicy, json!({"component_id": "weather"})),
+            (
+                Tool::GrantStorage,
+                details(json!({"uri": "fs://a", "access": ["read"]})),
+            ),
+            (Tool::GrantNetwork, details(json!({"host": "a.example"}))),
+            (Tool::GrantEnvironment, details(json!({"key": "A"}))),
+            (Tool::RevokeStorage, details(json!({"uri": "fs://a"}))),
+            (Tool::RevokeNetwork, details(json!({"host": "a.example"}))),
+            (Tool::RevokeEnvironment, details(json!({"key": "A"}))),
+            (Tool::Reset, json!({"component_id": "weather"})),
         ];
         assert_eq!(cases.len(), Tool::ALL.len());
         for (tool, arguments) in cases {
@@ -191,5 +370,10 @@ mod tests {
                 assert!(arguments.get(name.as_str().unwrap()).is_some(), "{name}");
             }
         }
+        let empty = details(json!({"uri": "fs://a", "access": []}));
+        let fault = Tool::GrantStorage
+            .read(empty.to_string().as_bytes())
+            .unwrap_err();
+        assert!(fault.contains("details.access"), "{fault}");
     }
 }

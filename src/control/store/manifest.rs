@@ -103,7 +103,7 @@ impl Manifest {
     }
 }
 
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub(in crate::control) fn digest(bytes: &[u8]) -> String {
     use std::fmt::Write;
     Sha256::digest(bytes)
         .iter()

@@ -4,6 +4,7 @@
 //! DIR/.lock               flock: shared to read, exclusive to change
 //! DIR/<sha256>.wasm       a component, named by its digest; never changed
 //! DIR/<name>.json         its manifest: the one thing that says the component is loaded
+//! DIR/<name>.policy.yaml  what it may reach; without one, nothing
 //! ```
 //!
 //! Invariants: a manifest is written after its component is durable and removed before it; renaming or removing the manifest is the
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod manifest;
+mod policy;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,8 @@ use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::tape::RecorderHandle;
 pub use manifest::Manifest;
+pub(super) use manifest::digest;
+pub use policy::PolicyChange;
 pub use source::read_component;
 pub use watch::{Change, POLL_INTERVAL, Watch};
 
@@ -117,9 +121,11 @@ impl Store {
         if let Some(old) = old.as_ref().filter(|old| old.digest == new.digest) {
             // Written again all the same if the file under the manifest was lost or damaged.
             if self.read_checked(old).is_ok() {
+                self.adopt_policy(file, &new.name)?;
                 return Ok(Loaded::Unchanged(old.clone()));
             }
         }
+        self.adopt_policy(file, &new.name)?;
         recorder
             .write_file(self.component_path(&new), bytes)
             .await
@@ -143,6 +149,7 @@ impl Store {
         let _lock = self.lock_exclusive()?;
         let listing = self.list_locked()?;
         let found = self.find(&listing.manifests, name)?.clone();
+        self.forget_policy(&found.name)?;
         recorder
             .remove_file(self.manifest_path(&found.name))
             .await
@@ -203,7 +210,8 @@ impl Store {
             else {
                 continue;
             };
-            if name.starts_with('.') {
+            // What other programs note of a policy is theirs.
+            if name.starts_with('.') || name.ends_with(".policy.meta") {
                 continue;
             }
             match Manifest::read(&path, name) {

@@ -516,3 +516,85 @@ fn a_watch_tells_each_damage_once_and_another_one_again() {
         assert_eq!(watch.poll().unwrap().damaged, Vec::<Problem>::new());
     }
 }
+
+#[test]
+fn a_policy_is_noticed_when_it_is_granted_edited_in_place_and_removed() {
+    let bench = Bench::new();
+    bench.load(&bench.file("w.wasm", "one"), None).unwrap();
+    let mut watch = Watch::new(bench.store.clone());
+    assert_eq!(watch.poll().unwrap().added.len(), 1);
+    assert!(watch.poll().unwrap().is_empty());
+    let change = crate::policy::permission::Change::GrantNetwork {
+        host: "a.com".to_owned(),
+    };
+    let done = bench.store.change_policy("w", &change).unwrap();
+    assert!(done.edited.is_changed && done.policy.has_network());
+    let seen = watch.poll().unwrap();
+    assert_eq!(
+        (
+            seen.repoliced.as_slice(),
+            seen.added.len(),
+            seen.removed.len()
+        ),
+        (&["w".to_owned()][..], 1, 0)
+    );
+    assert!(watch.poll().unwrap().is_empty());
+    let text = fs::read_to_string(&done.path).unwrap();
+    fs::write(&done.path, text + "# in place\n").unwrap();
+    assert_eq!(watch.poll().unwrap().repoliced, ["w"]);
+    fs::remove_file(&done.path).unwrap();
+    assert_eq!(watch.poll().unwrap().repoliced, ["w"]);
+    assert!(watch.poll().unwrap().is_empty());
+}
+
+#[test]
+fn a_component_brings_its_policy_keeps_what_was_granted_and_takes_it_along() {
+    let bench = Bench::new();
+    let file = bench.file("w.wasm", "one");
+    let beside = bench.root.path().join("w.policy.yaml");
+    fs::write(&beside, "version: \"1.0\"\npermissions: {netwrok: {}}\n").unwrap();
+    let refused = bench.load(&file, None).unwrap_err().to_string();
+    assert!(refused.contains("did you mean `network`"), "{refused}");
+    assert_eq!(bench.files(), [".lock"]);
+    fs::write(
+        &beside,
+        "version: \"1.0\"\npermissions: {network: {allow: [{host: a.com}]}}\n",
+    )
+    .unwrap();
+    bench.load(&file, None).unwrap();
+    fs::write(bench.store.directory().join("w.policy.meta.json"), "{}").unwrap();
+    let kept = bench.store.policy_path("w");
+    assert_eq!(fs::read(&kept).unwrap(), fs::read(&beside).unwrap());
+    fs::write(&beside, "version: \"1.0\"\npermissions: {}\n").unwrap();
+    bench.load(&bench.file("w.wasm", "two"), None).unwrap();
+    assert!(fs::read_to_string(&kept).unwrap().contains("a.com"));
+    let listing = bench.store.list().unwrap();
+    assert!(
+        listing.damaged.is_empty() && listing.manifests.len() == 1,
+        "{listing:?}"
+    );
+    wait(bench.store.remove(&bench.recorder.handle(), "w")).unwrap();
+    assert!(
+        !kept.exists(),
+        "another component of this name must not find it"
+    );
+}
+
+#[test]
+fn a_policy_with_a_fault_is_not_changed_by_a_grant() {
+    let bench = Bench::new();
+    bench.load(&bench.file("w.wasm", "one"), None).unwrap();
+    let path = bench.store.policy_path("w");
+    fs::write(&path, "version: 1\npermisions: {}\n").unwrap();
+    let change = crate::policy::permission::Change::Reset;
+    assert!(bench.store.change_policy("w", &change).is_err());
+    fs::write(&path, "version: \"1.0\"\npermissions: {}\n").unwrap();
+    let change = crate::policy::permission::Change::GrantNetwork {
+        host: "x y".to_owned(),
+    };
+    assert!(bench.store.change_policy("w", &change).is_err());
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        "version: \"1.0\"\npermissions: {}\n"
+    );
+}

@@ -2,11 +2,13 @@
 //!
 //! By polling once a second. Every change to a store renames or removes a file, which sets the directory's modification time, so a poll is
 //! one `stat` unless something happened; it works on every file system, network and overlay ones included, and the delay does
-//! not matter for an act of a person.
+//! not matter for an act of a person. Policies are looked at one by one beside that: a person may edit one where it is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
+use super::policy::Stamp;
 use super::{Manifest, Store};
 use crate::error::Problem;
 
@@ -19,8 +21,10 @@ const FRESH: Duration = Duration::from_secs(2);
 /// What changed between two looks.
 #[derive(Debug, Default)]
 pub struct Change {
-    /// Components that are new or have new bytes, with their checked bytes.
+    /// Components that are new or have new bytes or another policy, with their checked bytes.
     pub added: Vec<(Manifest, Vec<u8>)>,
+    /// Those of the added ones that are the same but for their policy.
+    pub repoliced: Vec<String>,
     /// Components that are gone or whose bytes were replaced.
     pub removed: Vec<Manifest>,
     /// What could not be read; it is looked at again when the directory changes next.
@@ -39,6 +43,8 @@ impl Change {
 pub struct Watch {
     store: Store,
     known: Vec<Manifest>,
+    /// Of each known component its policy's file, as it was.
+    policies: BTreeMap<String, Option<Stamp>>,
     trusted: Option<SystemTime>,
     /// What is damaged and was said; it is said again when it is another.
     damage_told: Vec<Problem>,
@@ -50,6 +56,7 @@ impl Watch {
         Self {
             store,
             known: Vec::new(),
+            policies: BTreeMap::new(),
             trusted: None,
             damage_told: Vec::new(),
         }
@@ -72,7 +79,12 @@ impl Watch {
         let modified = fs::metadata(self.store.directory())
             .and_then(|facts| facts.modified())
             .ok();
-        if modified.is_some() && modified == self.trusted {
+        // A policy may be written in place, which the directory's time does not tell.
+        let is_same_policy = |(name, stamp): (&String, &Option<Stamp>)| {
+            Stamp::of(&self.store.policy_path(name)) == *stamp
+        };
+        let is_repoliced = !self.policies.iter().all(is_same_policy);
+        if modified.is_some() && modified == self.trusted && !is_repoliced {
             return Ok(Change::default());
         }
         let listing = self.store.list()?;
@@ -80,11 +92,19 @@ impl Watch {
         let same = |left: &Manifest, right: &Manifest| {
             left.name == right.name && left.digest == right.digest
         };
-        let mut known = Vec::new();
+        let (mut known, mut policies) = (Vec::new(), BTreeMap::new());
         for manifest in listing.manifests {
-            if self.known.iter().any(|old| same(old, &manifest)) {
+            // Before it is read: a change that comes between is seen the next time.
+            let stamp = Stamp::of(&self.store.policy_path(&manifest.name));
+            let is_known = self.known.iter().any(|old| same(old, &manifest));
+            let before = self.policies.get(&manifest.name);
+            policies.insert(manifest.name.clone(), stamp);
+            if is_known && before == Some(&stamp) {
                 known.push(manifest);
                 continue;
+            }
+            if is_known {
+                change.repoliced.push(manifest.name.clone());
             }
             match self.store.read(&manifest) {
                 Ok(bytes) => {
@@ -111,6 +131,7 @@ impl Watch {
             .collect();
         change.damaged.extend(listing.damaged);
         self.known = known;
+        self.policies = policies;
         if change.damaged == self.damage_told {
             change.damaged.clear();
         } else {

@@ -25,14 +25,13 @@ pub enum Protocol {
 /// One thing that a component wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask<'a> {
-    /// To send an HTTP request. The host is lower case and without brackets; the path has its leading slash and no query, and is
-    /// already decoded and without dot segments.
+    /// To send an HTTP request. The host in any notation; the path as it is sent, without its query.
     Http {
         /// `GET` and so on.
         method: &'a str,
         /// `http` or `https`.
         scheme: &'a str,
-        /// A name, or an address in its one canonical notation.
+        /// A name, or an address.
         host: &'a str,
         /// The port, also where it is the scheme's own.
         port: u16,
@@ -54,7 +53,7 @@ pub enum Ask<'a> {
     },
     /// To learn the addresses of a name.
     Resolve {
-        /// The name, lower case, without a last dot.
+        /// The name.
         name: &'a str,
     },
     /// To open a file or directory. The path is absolute, of the host, and canonical: no `.`, no `..`, no symbolic link in it.

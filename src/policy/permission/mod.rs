@@ -2,9 +2,39 @@
 //!
 //! Invariants: what no line allows is denied; a deny beats every allow; of several policies each must allow.
 
+mod address;
 mod ask;
+mod check;
+mod diff;
+mod document;
+mod edit;
+mod effective;
+mod fault;
+mod host;
+mod inject;
+mod network;
+mod policy;
+mod profile;
+#[cfg(test)]
+mod properties;
+mod resources;
+mod rule;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod urlpath;
 
 pub use ask::{Access, Ask, By, Protocol, Verdict};
+pub use check::check;
+pub use document::Permissions;
+pub use edit::{Change, Edited, Nowhere, edit};
+pub use effective::Effective;
+pub use fault::{Fault, Remark};
+pub use inject::Injection;
+pub use policy::{POLICY_BYTES_MAX, Policy, Source, Use, Variable};
+pub use profile::{Callers, Profile, Profiles};
+pub use resources::{Budgets, quantity_bytes};
+pub use storage::Root;
 
 use std::sync::Arc;
 

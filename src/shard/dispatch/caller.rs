@@ -38,6 +38,7 @@ pub(super) fn caller(
         revision: invocation.revision,
         session: invocation.session,
         principal,
+        behalf: None,
         capabilities: invocation.capabilities,
         client_info: invocation.client_info().map(Box::from).or(client_info),
         meta: invocation.meta.map(Box::from),

@@ -227,7 +227,7 @@ impl<P> Dispatcher<P> {
                     shared: &self.shared,
                     unwanted: &self.unwanted,
                 };
-                desk.call(invocation, &function, origin, metrics, out)
+                desk.call(invocation, &function, asker.caller, origin, metrics, out)
             }
             Plan::Work(work) => {
                 self.work(invocation, asker, origin, work, conversation, metrics, out)

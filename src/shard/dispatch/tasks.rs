@@ -10,7 +10,9 @@ use crate::component::{Asked, Component, Outgoing, Recorded, TaskSupport};
 use crate::mcp::route::{Members, TaskRequest};
 use crate::mcp::{ClientCapabilities, Era, Invocation, Method, Operation, Reason};
 use crate::task::wire;
-use crate::task::{Entry, Follow, NewTask, Order, Owner, Record, Reply, State, Tasks, Word, Work};
+use crate::task::{
+    Entry, Follow, NewTask, Order, Owner, Record, Reply, State, Tasks, Who, Word, Work,
+};
 use crate::wire::json::Str;
 
 use super::calls::{Away, Origin, Stop};
@@ -94,6 +96,7 @@ impl TaskCall {
             client_info: invocation.client_info().map(Box::from).or(client_info),
             meta: invocation.meta.map(Box::from),
             principal: caller.known.name.as_deref().map(Box::from),
+            who: Who::write(&caller.known.identity),
         };
         Self {
             owner: Owner {

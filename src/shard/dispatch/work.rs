@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::component::{CallContext, CallOutcome, InstancePool, Recorded, Started};
+use crate::component::{CallContext, CallOutcome, Component, InstancePool, Recorded, Started};
 use crate::limits::TOOL_NAME_BYTES_MAX;
 use crate::mcp::reply;
 use crate::mcp::route::Retry;
@@ -11,6 +11,7 @@ use crate::mcp::{Era, Invocation, Reason};
 use crate::metrics::{Counter, ShardMetrics};
 use crate::shard::Shared;
 use crate::shard::away::Unwanted;
+use crate::shard::known::Caller as AskingCaller;
 use crate::wire::json::Str;
 
 use super::caller::{Hearing, caller};
@@ -35,11 +36,12 @@ impl<P> Desk<'_, P> {
         &mut self,
         invocation: &Invocation<'b>,
         function: &Function<'_, 'b>,
+        caller: &AskingCaller,
         origin: Origin<P>,
         metrics: &mut ShardMetrics,
         out: &mut Vec<u8>,
     ) -> Result<Made<'b>, Reason<'b>> {
-        let (ticket, context) = self.start()?;
+        let (ticket, context) = self.start(function.component, caller)?;
         let era = invocation.era();
         let mark = out.len();
         reply::result_open(out, &invocation.id, era);
@@ -66,10 +68,18 @@ impl<P> Desk<'_, P> {
     }
 
     /// A ticket for a call that is about to start, and its context.
-    fn start(&mut self) -> Result<(u64, CallContext), Reason<'static>> {
+    fn start(
+        &mut self,
+        component: &Component,
+        caller: &AskingCaller,
+    ) -> Result<(u64, CallContext), Reason<'static>> {
         let ticket = self.ticket()?;
-        let deadline = Instant::now() + self.shared.limits.call_deadline;
-        Ok((ticket, CallContext { ticket, deadline }))
+        let context = CallContext {
+            ticket,
+            deadline: Instant::now() + self.shared.limits.call_deadline,
+            behalf: caller.known.behalf(component),
+        };
+        Ok((ticket, context))
     }
 
     /// A ticket for what is answered later.
@@ -125,7 +135,7 @@ impl<P> Dispatcher<P> {
         out: &mut Vec<u8>,
     ) -> Result<Made<'b>, Reason<'b>> {
         let (binding, recorded) = self.reopen(invocation, asker, work.retry)?;
-        let (ticket, context) = self.desk().start()?;
+        let (ticket, context) = self.desk().start(&work.component, asker.caller)?;
         let hearing = match asker.hears {
             Ok(()) => Hearing::Client(self.pool.outbox(ticket)),
             Err(why) => Hearing::Nobody(why),

@@ -193,6 +193,7 @@ fn counter(outcome: CallOutcome) -> Counter {
         CallOutcome::Stack => Counter::CallStack,
         CallOutcome::Output => Counter::CallOutput,
         CallOutcome::Handles => Counter::CallHandles,
+        CallOutcome::Budget => Counter::CallBudget,
         CallOutcome::Exited => Counter::CallExited,
         CallOutcome::Cancelled => Counter::CallCancelled,
         CallOutcome::Overloaded => Counter::CallOverloaded,

@@ -1,0 +1,506 @@
+//! Where an instance asks whether it may, and where its refusals are told.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::audit::{Event, Kind, Outcome};
+use crate::limits::{
+    HTTP_BYTES_PER_CALL, HTTP_REQUESTS_PER_CALL, OPEN_FILES_PER_CALL, REFUSALS_PER_CALL_MAX,
+};
+use crate::policy::permission::{Access, Ask, Budgets, By, Decider, Protocol, Verdict};
+
+use super::super::call::Control;
+use super::budget::REFUSALS;
+use super::{Behalf, Grants, Outward, Overspent};
+
+/// Refusals of one call that its caller is told.
+const TOLD_MAX: usize = 4;
+
+/// Names that one call has looked up, and what they led to.
+const NAMES_MAX: usize = 256;
+
+/// Refusals of one component that are logged in a second. The audit log is told of all.
+const LOGGED_PER_SECOND: u64 = 5;
+
+/// What the instances of one component have in common.
+pub(crate) struct Guard {
+    component: Arc<str>,
+    digest: Box<str>,
+    grants: Option<Arc<Grants>>,
+    outward: Arc<Outward>,
+    log: Throttle,
+}
+
+impl Guard {
+    pub(crate) fn new(
+        component: Arc<str>,
+        digest: String,
+        grants: Option<Arc<Grants>>,
+        outward: Arc<Outward>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            component,
+            digest: digest.into(),
+            grants,
+            outward,
+            log: Throttle::new(),
+        })
+    }
+
+    pub(crate) fn grants(&self) -> Option<&Arc<Grants>> {
+        self.grants.as_ref()
+    }
+
+    /// Linear memory that the grants leave to an instance.
+    pub(crate) fn memory_bytes(&self, behalf: Option<&Behalf>) -> Option<u64> {
+        self.budgets(behalf).memory_bytes
+    }
+
+    pub(crate) fn budgets(&self, behalf: Option<&Behalf>) -> Budgets {
+        let own = self.grants.as_ref().map(|grants| grants.budgets);
+        let own = own.unwrap_or_default();
+        behalf.map_or(own, |behalf| own.and(&behalf.budgets))
+    }
+
+    fn decide(&self, behalf: Option<&Behalf>, ask: &Ask<'_>) -> Verdict {
+        let Some(grants) = &self.grants else {
+            return Verdict::denied(By::NoRule);
+        };
+        let granted = grants.decider.decide(ask);
+        match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
+            Some(narrow) if granted.is_allowed => {
+                let narrowed = narrow.decide(ask);
+                if narrowed.is_allowed {
+                    granted
+                } else {
+                    narrowed
+                }
+            }
+            _ => granted,
+        }
+    }
+
+    /// The same for a place with several names: one line that denies any of them is enough, and one that allows any.
+    fn decide_place(&self, behalf: Option<&Behalf>, access: Access, names: &[String]) -> Verdict {
+        let by = |decider: &Decider| {
+            let asks = names.iter().map(|path| Ask::Path { access, path });
+            let verdicts: Vec<_> = asks.map(|ask| decider.decide(&ask)).collect();
+            let denied = |verdict: &&Verdict| !verdict.is_allowed && verdict.by != By::NoRule;
+            let allowed = |verdict: &&Verdict| verdict.is_allowed;
+            let decisive = verdicts.iter().find(denied);
+            let decisive = decisive.or_else(|| verdicts.iter().find(allowed));
+            decisive.cloned().unwrap_or(Verdict::denied(By::NoRule))
+        };
+        let granted = self.grants.as_ref().map(|grants| by(&grants.decider));
+        let granted = granted.unwrap_or(Verdict::denied(By::NoRule));
+        match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
+            Some(narrow) if granted.is_allowed => {
+                let narrowed = by(narrow);
+                if narrowed.is_allowed {
+                    granted
+                } else {
+                    narrowed
+                }
+            }
+            _ => granted,
+        }
+    }
+
+    /// Which of the granted variables are there for a call on this behalf.
+    fn visible(&self, behalf: Option<&Behalf>) -> Visible {
+        let variables = self.grants.as_ref().map(|grants| &grants.environment);
+        Visible(
+            variables
+                .into_iter()
+                .flatten()
+                .map(|(key, _)| self.decide(behalf, &Ask::Environment { key }).is_allowed)
+                .collect(),
+        )
+    }
+}
+
+/// The granted variables that an instance was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Visible(Box<[bool]>);
+
+impl Visible {
+    /// Whether everything that is seen here may be seen there.
+    fn is_within(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(&other.0)
+            .all(|(own, others)| !own || *others)
+    }
+}
+
+/// What one call has used up, and what was refused to it.
+#[derive(Default)]
+struct Scope {
+    behalf: Option<Arc<Behalf>>,
+    control: Option<Arc<Control>>,
+    budgets: Budgets,
+    http_requests: u64,
+    http_bytes: u64,
+    refused: u64,
+    told: Vec<String>,
+    names: Vec<(IpAddr, Arc<str>)>,
+    lasting: Lasting,
+}
+
+/// What outlives a call, with the instance.
+#[derive(Default)]
+struct Lasting {
+    /// Open descriptors.
+    open: HashSet<u32>,
+    /// Where granted directories are, and what the policy calls them, if that is a link.
+    aliases: Vec<(String, String)>,
+}
+
+/// The gate of one instance. Shared by what is on the way for it: requests, lookups, sockets.
+pub(crate) struct Gate {
+    guard: Arc<Guard>,
+    /// For whom the instance was made: what it was shown when it started is what that one may see.
+    made_for: Option<Arc<Behalf>>,
+    scope: Mutex<Scope>,
+}
+
+impl Gate {
+    pub(crate) fn new(guard: Arc<Guard>, behalf: Option<Arc<Behalf>>) -> Arc<Self> {
+        let budgets = guard.budgets(behalf.as_deref());
+        Arc::new(Self {
+            guard,
+            made_for: behalf.clone(),
+            scope: Mutex::new(Scope {
+                behalf,
+                budgets,
+                ..Scope::default()
+            }),
+        })
+    }
+
+    /// A call begins.
+    pub(crate) fn begin(&self, behalf: Option<&Arc<Behalf>>, control: &Arc<Control>) {
+        let budgets = self.guard.budgets(behalf.map(AsRef::as_ref));
+        if let Some(limit) = budgets.cpu_time_ms {
+            control.bound_cpu(limit);
+        }
+        let mut scope = self.scope();
+        let lasting = std::mem::take(&mut scope.lasting);
+        *scope = Scope {
+            behalf: behalf.cloned(),
+            control: Some(Arc::clone(control)),
+            budgets,
+            lasting,
+            ..Scope::default()
+        };
+    }
+
+    /// Whether the instance has been shown nothing that this caller may not see.
+    pub(crate) fn suits(&self, behalf: Option<&Behalf>) -> bool {
+        behalf.is_none_or(|behalf| behalf.narrow.is_none()) || {
+            let shown = self.guard.visible(self.made_for.as_deref());
+            shown.is_within(&self.guard.visible(behalf))
+        }
+    }
+
+    /// The call is over.
+    pub(crate) fn end(&self) {
+        let mut scope = self.scope();
+        let lasting = std::mem::take(&mut scope.lasting);
+        *scope = Scope {
+            lasting,
+            ..Scope::default()
+        };
+    }
+
+    fn scope(&self) -> MutexGuard<'_, Scope> {
+        self.scope.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    pub(super) fn outward(&self) -> &Arc<Outward> {
+        &self.guard.outward
+    }
+
+    /// For whom this is done.
+    pub(crate) fn behalf(&self) -> Option<Arc<Behalf>> {
+        self.scope().behalf.clone()
+    }
+
+    pub(super) fn is_narrowed(&self) -> bool {
+        let scope = self.scope();
+        scope
+            .behalf
+            .as_ref()
+            .is_some_and(|behalf| behalf.narrow.is_some())
+    }
+
+    /// Whether it may; nobody is told.
+    pub(super) fn decide(&self, ask: &Ask<'_>) -> Verdict {
+        if let Ask::Path { access, path } = *ask {
+            let (behalf, mut names) = {
+                let scope = self.scope();
+                let aliases = scope.lasting.aliases.iter();
+                let names: Vec<_> = aliases.filter_map(|alias| called(path, alias)).collect();
+                (scope.behalf.clone(), names)
+            };
+            if !names.is_empty() {
+                names.push(path.to_owned());
+                return self.guard.decide_place(behalf.as_deref(), access, &names);
+            }
+        }
+        self.guard.decide(self.behalf().as_deref(), ask)
+    }
+
+    /// A granted directory is elsewhere than the policy says.
+    pub(super) fn call_also(&self, place: &str, name: &str) {
+        let alias = (place.to_owned(), name.to_owned());
+        let mut scope = self.scope();
+        if !scope.lasting.aliases.contains(&alias) {
+            scope.lasting.aliases.push(alias);
+        }
+    }
+
+    /// Whether it may. A refusal is told.
+    pub(super) fn allows(&self, ask: &Ask<'_>) -> bool {
+        let verdict = self.decide(ask);
+        if !verdict.is_allowed {
+            self.refuse_by(ask, &verdict.by);
+        }
+        verdict.is_allowed
+    }
+
+    /// Tells of a refusal.
+    pub(super) fn refuse_by(&self, ask: &Ask<'_>, by: &By) {
+        let (method, target) = described(ask);
+        self.refuse(&method, &target, &by.to_string());
+    }
+
+    pub(super) fn refuse(&self, method: &str, target: &str, rule: &str) {
+        let behalf = {
+            let mut scope = self.scope();
+            scope.refused += 1;
+            // One that goes on and on would drown what others are refused.
+            let is_over = scope.refused > REFUSALS_PER_CALL_MAX;
+            let _ = Self::spend(&scope, is_over, REFUSALS, REFUSALS_PER_CALL_MAX);
+            if scope.told.len() < TOLD_MAX {
+                let text = format!("{method} {target} was refused: {rule}");
+                if !scope.told.contains(&text) {
+                    scope.told.push(text);
+                }
+            }
+            scope.behalf.clone()
+        };
+        let guard = &self.guard;
+        let principal = behalf.as_ref().map_or("", |behalf| &*behalf.principal);
+        self.record(&Event {
+            principal,
+            method,
+            target,
+            rule,
+            component_digest: &guard.digest,
+            detail: &guard.component,
+            ..Event::new(Kind::SecurityViolation, Outcome::Denied)
+        });
+        if let Some(missed) = guard.log.admits() {
+            // Escaped: a guest chooses the target.
+            let target = target.escape_debug();
+            tracing::warn!(
+                component = %guard.component,
+                principal,
+                missed,
+                "refused to a component: {method} {target}: {rule}"
+            );
+        }
+    }
+
+    fn record(&self, event: &Event<'_>) {
+        if let Some(audit) = self.guard.outward.audit() {
+            audit.record(event);
+        }
+    }
+
+    /// Tells that a secret was given away, as it was granted.
+    pub(super) fn gave_secret(&self, method: &str, target: &str) {
+        let behalf = self.behalf();
+        self.record(&Event {
+            principal: behalf.as_ref().map_or("", |behalf| &*behalf.principal),
+            method,
+            target,
+            component_digest: &self.guard.digest,
+            detail: &self.guard.component,
+            ..Event::new(Kind::SensitiveDataAccess, Outcome::Ok)
+        });
+    }
+
+    /// What was refused to the call, for its caller; none, if nothing was.
+    pub(crate) fn told(&self) -> Option<String> {
+        let scope = self.scope();
+        if scope.told.is_empty() {
+            return None;
+        }
+        let mut text = scope.told.join("; ");
+        let more = scope.refused.saturating_sub(scope.told.len() as u64);
+        if more > 0 {
+            text.push_str(&format!("; and {more} more times"));
+        }
+        Some(text)
+    }
+
+    /// One request more.
+    pub(super) fn spend_request(&self) -> Result<(), Overspent> {
+        let mut scope = self.scope();
+        let limit = scope
+            .budgets
+            .http_requests
+            .unwrap_or(HTTP_REQUESTS_PER_CALL);
+        scope.http_requests += 1;
+        let is_over = scope.http_requests > limit;
+        Self::spend(&scope, is_over, "http_requests", limit)
+    }
+
+    /// So many bytes of bodies more.
+    pub(super) fn spend_bytes(&self, bytes: usize) -> Result<(), Overspent> {
+        let mut scope = self.scope();
+        let limit = scope.budgets.http_bytes.unwrap_or(HTTP_BYTES_PER_CALL);
+        scope.http_bytes = scope.http_bytes.saturating_add(bytes as u64);
+        let is_over = scope.http_bytes > limit;
+        Self::spend(&scope, is_over, "http_bytes", limit)
+    }
+
+    /// Whether one more file may be opened.
+    pub(super) fn spend_file(&self) -> Result<(), Overspent> {
+        let scope = self.scope();
+        let limit = scope.budgets.open_files.unwrap_or(OPEN_FILES_PER_CALL);
+        let is_over = scope.lasting.open.len() as u64 >= limit;
+        Self::spend(&scope, is_over, "open_files", limit)
+    }
+
+    pub(super) fn opened(&self, descriptor: u32) {
+        self.scope().lasting.open.insert(descriptor);
+    }
+
+    pub(super) fn closed(&self, descriptor: u32) {
+        self.scope().lasting.open.remove(&descriptor);
+    }
+
+    fn spend(
+        scope: &Scope,
+        is_over: bool,
+        budget: &'static str,
+        limit: u64,
+    ) -> Result<(), Overspent> {
+        if !is_over {
+            return Ok(());
+        }
+        let overspent = Overspent { budget, limit };
+        // The call ends at the next tick, whatever the guest does with the error.
+        if let Some(control) = &scope.control {
+            control.overspend(overspent);
+        }
+        Err(overspent)
+    }
+
+    /// A name led to these addresses.
+    pub(super) fn remember(&self, name: &Arc<str>, addresses: &[IpAddr]) {
+        let mut scope = self.scope();
+        for address in addresses {
+            let entry = (*address, Arc::clone(name));
+            if scope.names.len() < NAMES_MAX && !scope.names.contains(&entry) {
+                scope.names.push(entry);
+            }
+        }
+    }
+
+    /// The names that led the call to this address.
+    pub(super) fn names_of(&self, address: IpAddr) -> Vec<Arc<str>> {
+        let scope = self.scope();
+        let names = scope.names.iter().filter(|(known, _)| *known == address);
+        names.map(|(_, name)| Arc::clone(name)).collect()
+    }
+}
+
+/// The path as it is called by way of this alias, if it leads there.
+fn called(path: &str, (place, name): &(String, String)) -> Option<String> {
+    let rest = path.strip_prefix(place.as_str())?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| format!("{name}{rest}"))
+}
+
+/// What is asked, as the log has it: the capability, and what it is about.
+fn described(ask: &Ask<'_>) -> (String, String) {
+    match *ask {
+        Ask::Http {
+            method,
+            scheme,
+            host,
+            port,
+            path,
+        } => (
+            format!("http {method}"),
+            format!("{scheme}://{host}:{port}{path}"),
+        ),
+        Ask::Address {
+            host,
+            address,
+            port,
+            scheme,
+            protocol,
+        } => {
+            let protocol = match (scheme, protocol) {
+                (Some(scheme), _) => scheme,
+                (None, Protocol::Tcp) => "tcp",
+                (None, Protocol::Udp) => "udp",
+            };
+            let at = std::net::SocketAddr::new(address, port);
+            let target = host.map_or_else(|| at.to_string(), |host| format!("{host} ({at})"));
+            (format!("{protocol} connect"), target)
+        }
+        Ask::Resolve { name } => ("dns lookup".to_owned(), name.to_owned()),
+        Ask::Path { access, path } => {
+            let method = match access {
+                Access::Read => "fs read",
+                Access::Write => "fs write",
+            };
+            (method.to_owned(), path.to_owned())
+        }
+        Ask::Environment { key } => ("env read".to_owned(), key.to_owned()),
+    }
+}
+
+/// Lets a few through in each second.
+struct Throttle {
+    started: Instant,
+    second: AtomicU64,
+    count: AtomicU64,
+    missed: AtomicU64,
+}
+
+impl Throttle {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            second: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+        }
+    }
+
+    /// With how many were kept back since the last one that was let through.
+    fn admits(&self) -> Option<u64> {
+        let second = self.started.elapsed().as_secs();
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.count.store(0, Ordering::Relaxed);
+        }
+        if self.count.fetch_add(1, Ordering::Relaxed) < LOGGED_PER_SECOND {
+            return Some(self.missed.swap(0, Ordering::Relaxed));
+        }
+        self.missed.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
