@@ -704,3 +704,14 @@ fn several_policies_must_all_allow_and_the_one_that_denies_is_named() {
     let nothing = Effective::new(None, Arc::default());
     assert!(!get(&nothing, "https://a.x.com/") && nothing.roots().is_empty());
 }
+
+#[test]
+fn what_fuzzing_begins_with_keeps_the_promises() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/permission_policy");
+    let mut count = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        check(&std::fs::read(entry.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count >= 5);
+}
