@@ -85,13 +85,13 @@ pub fn run(
     let access_log = open_access_log(config, &control, &recorder)?;
     let (folder, tasks) = Folder::open(&config.state_dir, Purpose::Serve, recorder.handle())?;
     let upstreams =
-        upstreams::Prepared::of(config)?.map(|upstreams| upstreams.with_spawner(spawner));
+        upstreams::Prepared::of(config, &secrets)?.map(|upstreams| upstreams.with_spawner(spawner));
     // Not inside the control runtime: loading a component may block on the runtime of its workers.
     let Prepared {
         runtime,
         mut set,
         watch,
-    } = prepare(config)?;
+    } = prepare(config, &secrets)?;
     set.pin(config, auditing.audit())?;
     set.tell(auditing.audit());
     runtime.set_audit(auditing.audit());

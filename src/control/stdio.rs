@@ -16,6 +16,7 @@ use super::components::{Prepared, prepare};
 use super::config::Config;
 use super::publisher::Publisher;
 use super::secret::request_state_key;
+use super::secrets::Secrets;
 use super::serve::{DRAIN_POLL, io_kind, shard_failed, share};
 use super::store::{POLL_INTERVAL, Watch};
 use super::upstreams::{self, Started};
@@ -42,13 +43,13 @@ fn start_tasks(config: &Config, shared: &Arc<Shared>) -> Option<Recorder> {
 ///
 /// Errors: nothing can be served, or the output is closed.
 pub fn run(config: &Config) -> Result<(), Problem> {
-    let upstreams = upstreams::Prepared::of(config)?;
+    let secrets = Secrets::new(config);
+    let upstreams = upstreams::Prepared::of(config, &secrets)?;
     let Prepared {
         runtime,
         mut set,
         watch,
-    } = prepare(config)?;
-    super::secrets::know_plain(config);
+    } = prepare(config, &secrets)?;
     let auditing = AuditKept::start(config)?;
     set.pin(config, auditing.audit.clone())?;
     set.tell(auditing.audit.clone());
