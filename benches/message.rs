@@ -98,10 +98,18 @@ fn neutral(criterion: &mut Criterion) {
     for (name, piece, harmful) in [
         ("plain", "The weather in Porto is fine today. ", false),
         ("accents", "São João não é só em Évora — né? ☀️ ", false),
-        ("line ends", r"one line of a log, as logs have them
-", false),
-        ("colours", r"[31mred[0m and plain text
-", true),
+        (
+            "line ends",
+            r"one line of a log, as logs have them
+",
+            false,
+        ),
+        (
+            "colours",
+            r"[31mred[0m and plain text
+",
+            true,
+        ),
     ] {
         let text = format!("\"{}\"", piece.repeat(4096 / piece.len()));
         let made = neutralise(text.as_bytes());
