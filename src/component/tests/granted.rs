@@ -10,10 +10,12 @@ use crate::component::{Behalf, Grants, Resolve, Resolving};
 use crate::policy::permission::Policy;
 use crate::secret::{self, Secret, SecretRef, Shape, Unresolved};
 
+mod bounds;
 mod calls;
 mod files;
 mod guest;
 mod http;
+mod moves;
 mod network;
 
 use guest::Guest;
@@ -47,6 +49,9 @@ impl Sink for Log {
     }
 }
 
+/// How long it takes to know where a slow name leads.
+const SLOW: Duration = Duration::from_millis(200);
+
 /// Names and what they lead to, one answer after the other; the last one for ever.
 #[derive(Debug, Default)]
 struct Names {
@@ -57,6 +62,9 @@ struct Names {
 impl Resolve for Names {
     fn resolve<'a>(&'a self, name: &'a str) -> Resolving<'a> {
         Box::pin(async move {
+            if name.starts_with("slow.") {
+                tokio::time::sleep(SLOW).await;
+            }
             let mut asked = self.asked.lock().unwrap();
             let before = asked.iter().filter(|other| *other == name).count();
             asked.push(name.to_owned());
