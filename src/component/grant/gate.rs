@@ -14,7 +14,9 @@ use crate::limits::{
     HTTP_BYTES_PER_CALL, HTTP_REQUESTS_PER_CALL, LOOKUPS_PER_CALL, OPEN_FILES_PER_CALL,
     REFUSALS_PER_CALL_MAX,
 };
-use crate::policy::permission::{Access, Ask, Budgets, By, Decider, Protocol, Verdict};
+use crate::policy::permission::{
+    Access, Alias, Ask, Budgets, By, Decider, Protocol, Verdict, decide_place,
+};
 
 use super::super::call::Control;
 use super::budget::{LOOKUPS, REFUSALS};
@@ -76,6 +78,11 @@ impl Guard {
         let Some(grants) = &self.grants else {
             return Verdict::denied(By::NoRule);
         };
+        if let Ask::Path { path, .. } = ask
+            && let Some(by) = self.outward.own(path)
+        {
+            return Verdict::denied(by);
+        }
         let granted = grants.decider.decide(ask);
         match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
             Some(narrow) if granted.is_allowed => {
@@ -92,15 +99,10 @@ impl Guard {
 
     /// The same for a place with several names: one line that denies any of them is enough, and one that allows any.
     fn decide_place(&self, behalf: Option<&Behalf>, access: Access, names: &[String]) -> Verdict {
-        let by = |decider: &Decider| {
-            let asks = names.iter().map(|path| Ask::Path { access, path });
-            let verdicts: Vec<_> = asks.map(|ask| decider.decide(&ask)).collect();
-            let denied = |verdict: &&Verdict| !verdict.is_allowed && verdict.by != By::NoRule;
-            let allowed = |verdict: &&Verdict| verdict.is_allowed;
-            let decisive = verdicts.iter().find(denied);
-            let decisive = decisive.or_else(|| verdicts.iter().find(allowed));
-            decisive.cloned().unwrap_or(Verdict::denied(By::NoRule))
-        };
+        if let Some(by) = names.iter().find_map(|name| self.outward.own(name)) {
+            return Verdict::denied(by);
+        }
+        let by = |decider: &Decider| decide_place(&**decider, access, names);
         let granted = self.grants.as_ref().map(|grants| by(&grants.decider));
         let granted = granted.unwrap_or(Verdict::denied(By::NoRule));
         match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
@@ -181,7 +183,7 @@ struct Lasting {
     /// Directories that are being listed: by the number of the listing, their paths and how many entries they have.
     listings: HashMap<u32, (Arc<str>, usize)>,
     /// Where granted directories are, and what the policy calls them, if that is a link.
-    aliases: Vec<(String, String)>,
+    aliases: Vec<Alias>,
     /// Calls so far.
     calls: u64,
     /// The variables that the callers so far could see together.
@@ -310,7 +312,10 @@ impl Gate {
 
     /// A granted directory is elsewhere than the policy says.
     pub(super) fn call_also(&self, place: &str, name: &str) {
-        let alias = (place.to_owned(), name.to_owned());
+        let alias = Alias {
+            place: place.to_owned(),
+            name: name.to_owned(),
+        };
         let mut scope = self.scope();
         if !scope.lasting.aliases.contains(&alias) {
             scope.lasting.aliases.push(alias);
@@ -503,7 +508,7 @@ impl Gate {
     fn also_called(&self, path: &str) -> Vec<String> {
         let scope = self.scope();
         let aliases = scope.lasting.aliases.iter();
-        aliases.filter_map(|alias| called(path, alias)).collect()
+        aliases.filter_map(|alias| alias.called(path)).collect()
     }
 
     fn spend(
@@ -548,12 +553,6 @@ impl Gate {
 /// The beginning of a text that a guest chose, as much as a person reads.
 fn clipped(text: &str) -> &str {
     &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
-}
-
-/// The path as it is called by way of this alias, if it leads there.
-fn called(path: &str, (place, name): &(String, String)) -> Option<String> {
-    let rest = path.strip_prefix(place.as_str())?;
-    (rest.is_empty() || rest.starts_with('/')).then(|| format!("{name}{rest}"))
 }
 
 /// What is asked, as the log has it: the capability, and what it is about.

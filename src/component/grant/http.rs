@@ -24,7 +24,7 @@ use wasmtime_wasi_http::{
 };
 
 use crate::limits::COMPONENT_ANSWER_DEADLINE;
-use crate::policy::permission::{Ask, Protocol};
+use crate::policy::permission::{Ask, NO_TUNNEL, NO_USER, Protocol};
 
 use super::super::store::State;
 use super::Gate;
@@ -35,8 +35,6 @@ use super::outward::Stream;
 /// Bytes of the head of an answer.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
-const NO_USER: &str = "no user name or password is sent in the address of a request";
-const NO_TUNNEL: &str = "no tunnel is asked for";
 const NO_HOST: &str = "what is no host is not reached";
 
 /// A request on its way, with what drives its connection.

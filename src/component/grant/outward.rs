@@ -23,6 +23,7 @@ use crate::limits::{
     COMPONENT_CONNECT_COUNT_MAX, COMPONENT_CONNECT_DEADLINE, COMPONENT_LOOKUP_COUNT_MAX,
     COMPONENT_LOOKUP_DEADLINE,
 };
+use crate::policy::permission::{By, Own};
 
 /// The addresses of a name, on their way.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
@@ -68,10 +69,16 @@ pub(crate) struct Outward {
     audit: OnceLock<Audit>,
     /// Held by whoever moves or links files.
     moves: Arc<Mutex<()>>,
+    /// What no component is given.
+    own: Own,
 }
 
 impl Outward {
-    pub(crate) fn new(resolver: Option<Arc<dyn Resolve>>, ca: Option<PathBuf>) -> Arc<Self> {
+    pub(crate) fn new(
+        resolver: Option<Arc<dyn Resolve>>,
+        ca: Option<PathBuf>,
+        own: Own,
+    ) -> Arc<Self> {
         Arc::new(Self {
             resolver: resolver.unwrap_or_else(|| {
                 Arc::new(System(Arc::new(Semaphore::new(COMPONENT_LOOKUP_COUNT_MAX))))
@@ -80,7 +87,13 @@ impl Outward {
             tls: OnceCell::new(),
             audit: OnceLock::new(),
             moves: Arc::default(),
+            own,
         })
+    }
+
+    /// The rule that keeps a path to the server, if it is one of its own.
+    pub(super) fn own(&self, path: &str) -> Option<By> {
+        self.own.rule(path)
     }
 
     /// The right to move or link files, which one has at a time.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::audit::{Audit, Event, Kind, Outcome, Sink};
 use crate::component::{Behalf, Grants, Resolve, Resolving};
-use crate::policy::permission::Policy;
+use crate::policy::permission::{Own, Policy};
 use crate::secret::{self, Secret, SecretRef, Shape, Unresolved};
 
 mod bounds;
@@ -98,7 +98,16 @@ impl Court {
         Self::with(Vec::new(), None)
     }
 
+    /// A court of a server that has these files.
+    fn owning(own: Own) -> Self {
+        Self::of(Vec::new(), None, own)
+    }
+
     fn with(answers: Vec<(&'static str, Vec<Vec<IpAddr>>)>, ca: Option<&Path>) -> Self {
+        Self::of(answers, ca, Own::default())
+    }
+
+    fn of(answers: Vec<(&'static str, Vec<Vec<IpAddr>>)>, ca: Option<&Path>, own: Own) -> Self {
         let names = Arc::new(Names {
             answers,
             asked: Mutex::default(),
@@ -107,6 +116,7 @@ impl Court {
             worker_count: 2,
             resolver: Some(Arc::<Names>::clone(&names)),
             ca: ca.map(Path::to_owned),
+            own,
             ..RuntimeOptions::default()
         };
         let runtime = Runtime::new(&small_limits(), options).unwrap();

@@ -194,3 +194,66 @@ fn a_file_is_emptied_only_if_it_may_be_written() {
     assert_eq!(court.answer(&guest, &allow("write")), ".");
     assert_eq!(fs::read(data.join("open")).unwrap(), b"");
 }
+
+#[test]
+fn the_servers_own_files_are_not_opened_however_wide_the_grant_is() {
+    let (_folder, data) = ground();
+    let at = data.display();
+    let store = data.join("components");
+    fs::create_dir_all(store.join("work")).unwrap();
+    fs::write(store.join("probe.policy.yaml"), "mine").unwrap();
+    fs::write(data.join("margay.yaml"), "mine").unwrap();
+    let own = crate::policy::permission::Own::new(
+        vec![format!("{at}/margay.yaml")],
+        vec![format!("{at}/state")],
+        vec![format!("{at}/components")],
+    );
+    let mut court = Court::owning(own);
+    let (mut guest, root) = Guest::in_directory();
+    guest.open(root, "components/probe.policy.yaml", 0, READ | WRITE);
+    guest.open(root, "components/probe.policy.yaml", 0, READ);
+    guest.open(root, "components/other.json", CREATE, WRITE);
+    guest.open(root, "margay.yaml", 0, WRITE);
+    guest.at("mkdir", root, "state");
+    guest.at("unlink", root, "components/probe.policy.yaml");
+    guest.rename((root, "open"), (root, "components/probe.policy.yaml"));
+    guest.link((root, "components/probe.policy.yaml"), (root, "linked"));
+    guest.rename((root, "components"), (root, "moved"));
+    guest.open(root, "components/work/new", CREATE, WRITE);
+    guest.open(root, "private/key", 0, READ);
+    let permissions =
+        format!("  storage:\n    allow: [{{uri: \"fs://{at}/**\", access: [read, write]}}]");
+    let component = court.load(&guest, &permissions);
+    assert_eq!(
+        court.answer_of(&component),
+        format!("{}..", ACCESS.to_string().repeat(9))
+    );
+    let refusals = court.refusals(&component);
+    assert_eq!(refusals.len(), 9);
+    assert!(
+        refusals
+            .iter()
+            .all(|(.., rule)| rule.contains("server's own files"))
+    );
+    assert_eq!(fs::read(store.join("probe.policy.yaml")).unwrap(), b"mine");
+}
+
+#[test]
+fn a_component_that_is_granted_everything_is_not_granted_its_process() {
+    let mut court = Court::new();
+    let (mut guest, root) = Guest::in_directory();
+    guest.open(root, "proc/self/mem", 0, READ | WRITE);
+    guest.open(root, "proc/self/environ", 0, READ);
+    guest.open(root, "dev/null", 0, WRITE);
+    guest.open(root, "etc/hostname", 0, READ);
+    let all = "  storage:\n    allow: [{uri: \"fs:///**\", access: [read, write]}]";
+    let component = court.load(&guest, all);
+    let answer = court.answer_of(&component);
+    assert!(
+        answer.starts_with(&ACCESS.to_string().repeat(3)),
+        "{answer}"
+    );
+    let refusals = court.refusals(&component);
+    assert_eq!(refusals.len(), 3, "{refusals:?}");
+    assert!(refusals[0].2.contains("files of processes"), "{refusals:?}");
+}
