@@ -14,6 +14,7 @@ use crate::error::Problem;
 use super::audit;
 use super::config::Config;
 use super::manifest::{self, Provision};
+use super::own;
 use super::pins::{OnChange, Pins};
 use super::policies::{self, Policies};
 use super::secrets::Secrets;
@@ -245,6 +246,7 @@ pub fn prepare(config: &Config, secrets: &Secrets) -> Result<Prepared, Problem> 
         worker_count: config.workers,
         shard_count: config.shards,
         secrets: ComponentSecrets(Arc::new(secrets.clone())),
+        own: own::of(config),
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(&config.limits, options)?;

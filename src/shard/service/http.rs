@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use std::rc::Rc;
+
 use crate::mcp::Reason;
 use crate::mcp::route::{self, HttpFacts};
 use crate::metrics::{Counter, Phase};
@@ -9,6 +11,7 @@ use crate::wire::http1::response::{self, Body};
 use crate::wire::http1::{Head, Method};
 
 use super::super::endpoint::{self, ALLOW, Early, Resource};
+use super::super::known::Caller;
 use super::super::known::Caller;
 use super::request::{Arrival, Request, facts, is_encoded};
 use super::{Served, Service};
