@@ -15,6 +15,7 @@ use crate::wire::sse;
 use super::carried::Carried;
 use super::listen::Listen;
 use super::service::Service;
+use super::shown::Shown;
 
 /// Bytes that a stream writes at a time, about.
 pub(super) const PIECE_BYTES: usize = 64 << 10;
@@ -27,6 +28,8 @@ pub(super) struct Stream {
     pub(super) written_ms: u64,
     /// When what its client showed of itself is worth nothing any longer, on the shard's clock: then it ends.
     pub(super) until_ms: Option<u64>,
+    /// What that is; none for the stream of an answer, which ends with it, and where nobody is asked.
+    pub(super) shown: Option<Shown>,
     /// Whether it has one of the places of `limits.stream_count_max`.
     pub(super) has_place: bool,
 }
@@ -106,6 +109,7 @@ impl Stream {
             principal,
             written_ms: now_ms,
             until_ms: None,
+            shown: None,
             has_place: false,
         }
     }
