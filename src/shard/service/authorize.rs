@@ -25,6 +25,8 @@ struct Subject<'b> {
     resource: Option<Cow<'b, str>>,
     prompt: Option<Cow<'b, str>>,
     arguments: Option<&'b [u8]>,
+    /// Whether the resource is the text of a template.
+    is_template: bool,
 }
 
 impl<'b> Subject<'b> {
@@ -48,7 +50,10 @@ impl<'b> Subject<'b> {
             | Operation::Unsubscribe { uri } => subject.resource = Some(uri.to_cow()),
             Operation::Complete { reference, .. } => match reference {
                 Reference::Prompt(name) => subject.prompt = Some(name.to_cow()),
-                Reference::Template(text) => subject.resource = Some(text.to_cow()),
+                Reference::Template(text) => {
+                    subject.resource = Some(text.to_cow());
+                    subject.is_template = true;
+                }
             },
             _ => {}
         }
@@ -67,9 +72,11 @@ impl<'b> Subject<'b> {
         let owner = prompt.map(|prompt| &prompt.owner);
         let owner = owner.or_else(|| {
             let uri = self.resource.as_deref()?;
-            catalog
-                .resource(uri)
-                .or_else(|| catalog.template_owner(uri))
+            match self.is_template {
+                // Whoever else has an address that reads like this one's text does not complete it.
+                true => catalog.template_owner(uri),
+                false => catalog.resource(uri),
+            }
         });
         match owner {
             Some(Owner::Component(component)) => (Some(component.name()), None),
@@ -176,5 +183,56 @@ impl Service {
         tracing::debug!(principal = caller.known.shown(), method = method.name(), reason = %denied.reason, "denied");
         self.tell_denied(caller, request, &denied.reason, rule);
         Err(denied)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::{Sources, UpstreamOffer};
+    use crate::gateway::RawListing;
+    use crate::mcp::List;
+    use crate::upstream::era::Spoken;
+    use crate::upstream::remote::Remote;
+
+    fn offer(name: &str, index: usize, template: &str) -> Arc<UpstreamOffer> {
+        let remote = Remote {
+            index,
+            ..Remote::sample(name)
+        };
+        let page = json!({"resourceTemplates": [{"uriTemplate": template, "name": "t"}]});
+        let listing = RawListing {
+            spoken: Spoken::Legacy,
+            facts: b"{}".to_vec(),
+            pages: vec![(List::Templates, page.to_string().into_bytes())],
+            announced: Vec::new(),
+        };
+        Arc::new(UpstreamOffer::read(&Arc::new(remote), &listing, 10_000))
+    }
+
+    /// The text of one upstream's template reads like an address of another's.
+    #[test]
+    fn a_template_is_its_owners_whoever_has_an_address_that_reads_like_it() {
+        let offers = [
+            offer("open", 0, "file:///{+path}"),
+            offer("secret", 1, "file:///private/{name}"),
+        ];
+        let sources = Sources {
+            offers: &offers,
+            ..Sources::default()
+        };
+        let catalog = Catalog::build_of(sources, 1, 500);
+        let text = "file:///private/{name}";
+        let of = |is_template| Subject {
+            resource: Some(text.into()),
+            is_template,
+            ..Subject::default()
+        };
+        assert_eq!(of(true).owner(&catalog), (None, Some("secret")));
+        assert_eq!(of(false).owner(&catalog), (None, Some("open")));
     }
 }
