@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::catalog::{Catalog, Owner};
 use crate::mcp::route::Reference;
-use crate::mcp::{Invocation, Operation, Reason, ShortName};
+use crate::mcp::{Invocation, Method, Operation, Reason, ShortName};
 use crate::policy::auth::{Fault, challenge};
 use crate::policy::{Decision, RateKeys, RuleRequest};
 
@@ -20,7 +20,7 @@ pub(super) struct Denied<'b> {
 
 /// What a request is about, under the names that clients know, and whose it is.
 #[derive(Default)]
-struct Subject<'b> {
+pub(in super::super) struct Subject<'b> {
     tool: Option<Cow<'b, str>>,
     resource: Option<Cow<'b, str>>,
     prompt: Option<Cow<'b, str>>,
@@ -30,7 +30,7 @@ struct Subject<'b> {
 }
 
 impl<'b> Subject<'b> {
-    fn of(operation: &Operation<'b>) -> Self {
+    pub(in super::super) fn of(operation: &Operation<'b>) -> Self {
         let mut subject = Self::default();
         match operation {
             Operation::CallTool {
@@ -58,6 +58,24 @@ impl<'b> Subject<'b> {
             _ => {}
         }
         subject
+    }
+
+    /// What the rules are asked.
+    pub(in super::super) fn request<'s>(
+        &'s self,
+        method: Method,
+        catalog: &'s Catalog,
+    ) -> RuleRequest<'s> {
+        let (component, upstream) = self.owner(catalog);
+        RuleRequest {
+            tool: self.tool.as_deref(),
+            resource: self.resource.as_deref(),
+            prompt: self.prompt.as_deref(),
+            arguments: self.arguments,
+            component,
+            upstream,
+            ..RuleRequest::new(method)
+        }
     }
 
     /// The component or the upstream that has it, as far as there is one.
@@ -108,16 +126,8 @@ impl Service {
         }
         let snapshot = std::sync::Arc::clone(self.dispatcher.snapshot.load());
         let subject = Subject::of(&invocation.operation);
-        let (component, upstream) = subject.owner(&snapshot.catalog);
-        let request = RuleRequest {
-            tool: subject.tool.as_deref(),
-            resource: subject.resource.as_deref(),
-            prompt: subject.prompt.as_deref(),
-            arguments: subject.arguments,
-            component,
-            upstream,
-            ..RuleRequest::new(invocation.method())
-        };
+        let request = subject.request(invocation.method(), &snapshot.catalog);
+        let (component, upstream) = (request.component, request.upstream);
         let rule = self.ask_rules(caller, invocation, &request)?;
         let is_known = component.is_some() || upstream.is_some();
         let keys = RateKeys {

@@ -40,8 +40,10 @@ use super::memo::Memo;
 use super::stream::Stream;
 use super::{Message, Shared};
 
+pub(super) use authorize::Subject;
 pub(super) use frame::Frame;
-use made::{Circumstances, target_of};
+use made::Circumstances;
+pub(super) use made::target_of;
 pub(super) use request::{Arrival, Request};
 
 /// How often the host's clock is looked at. The shard's own stands still while the host sleeps, and is not set right with it:
