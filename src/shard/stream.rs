@@ -12,6 +12,7 @@ use crate::mcp::{Principal, reply};
 use crate::metrics::Counter;
 use crate::wire::sse;
 
+use super::Shared;
 use super::carried::Carried;
 use super::listen::Listen;
 use super::service::Service;
@@ -78,14 +79,14 @@ impl CallStream {
             .or_else(|| outbox.and_then(|outbox| outbox.take()))
     }
 
-    fn write(&mut self, out: &mut Vec<u8>) -> (usize, Flow) {
+    fn write(&mut self, shared: &Shared, out: &mut Vec<u8>) -> (usize, Flow) {
         let mut count = 0;
         while out.len() < PIECE_BYTES {
             match self.next() {
                 // A modern client has nothing to come back with.
                 Some(Outgoing::Release { .. }) => {}
                 Some(Outgoing::Message(message)) => {
-                    write_event(out, &message);
+                    write_event(out, &shared.harmless(&message));
                     count += 1;
                 }
                 None => match self.last.take() {
@@ -153,7 +154,7 @@ impl Service {
     /// Appends what a stream has to say next.
     pub(super) fn write_stream(&mut self, stream: &mut Stream, out: &mut Vec<u8>) -> Flow {
         let (count, flow) = match &mut stream.source {
-            Source::Call(call) => call.write(out),
+            Source::Call(call) => call.write(&self.shared, out),
             Source::Carried(carried) => self.write_carried(carried, stream.principal, out),
             Source::Listen(listen) => {
                 let mut count = 0;

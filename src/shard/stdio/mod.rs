@@ -290,6 +290,7 @@ impl<W: Write> StdioServer<W> {
         }
         for said in said {
             if let Outgoing::Message(message) = said {
+                let message = self.shared.harmless(&message);
                 self.out.extend_from_slice(&message);
                 self.out.push(b'\n');
             }
