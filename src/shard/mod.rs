@@ -34,6 +34,7 @@ mod relay;
 mod run;
 mod service;
 mod shared;
+mod shown;
 mod stdio;
 mod stream;
 mod sweep;
