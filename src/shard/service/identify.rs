@@ -7,6 +7,7 @@ use crate::policy::auth::{Fault, challenge};
 use crate::wire::http1::Head;
 
 use super::super::known::{Caller, Known};
+use super::super::memo::Shown;
 use super::request::{Arrival, Request};
 use super::{Served, Service};
 
@@ -37,19 +38,21 @@ impl Service {
             ));
         }
         let certificate = arrival.client_certificate;
-        let Some(proof) = authorization.or(certificate) else {
+        // What stands in a header counts before a certificate.
+        let shown = authorization.map(Shown::Header);
+        let Some(shown) = shown.or(certificate.map(Shown::Certificate)) else {
             let found = authenticator.identify(None, None, self.unix_s())?;
             return Ok(self.new_known(&found));
         };
         // Read before the keys are asked: they may change in between.
         let generation = authenticator.generation();
         let now_unix_s = self.unix_s();
-        if let Some(known) = self.memo.find(proof, generation, now_unix_s) {
+        if let Some(known) = self.memo.find(shown, generation, now_unix_s) {
             return Ok(Rc::clone(known));
         }
         let found = authenticator.identify(authorization, certificate, now_unix_s)?;
         let known = self.new_known(&found);
-        self.memo.keep(proof, generation, &known);
+        self.memo.keep(shown, generation, &known);
         let caller = Caller {
             known,
             address: arrival.address,
