@@ -321,7 +321,7 @@ impl Parsed<'_> {
             hardening: self.hardening(overrides)?,
             file: None,
             rules: self.rules()?,
-            rates: self.rates()?,
+            rates: self.rates(&limits)?,
             limits,
         })
     }

@@ -123,9 +123,8 @@ impl Service {
             tier: caller.known.identity.tier.as_deref(),
             ..RateKeys::new(invocation.method())
         };
-        let now_ns = self.now_ms.saturating_mul(1_000_000);
         let limiter = std::sync::Arc::clone(&self.shared.limiter);
-        let Err(limited) = limiter.check(now_ns, &keys) else {
+        let Err(limited) = limiter.check(self.now_ns(), &keys) else {
             return Ok(self.trail(caller, invocation, &request, &snapshot.catalog, &rule));
         };
         let retry_after = limited.retry_after_s().to_string();

@@ -41,6 +41,7 @@ use super::stream::Stream;
 use super::{Message, Shared};
 
 pub(super) use frame::Frame;
+pub(super) use identify::Stranger;
 use made::{Circumstances, target_of};
 pub(super) use request::{Arrival, Request};
 
