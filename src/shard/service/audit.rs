@@ -55,7 +55,7 @@ impl Service {
     }
 
     /// The rules, or a limit, have refused a request.
-    pub(super) fn tell_denied(
+    pub(in super::super) fn tell_denied(
         &mut self,
         caller: &Caller,
         request: &RuleRequest<'_>,

@@ -148,7 +148,11 @@ impl Service {
         let identity = &caller.known.identity;
         let method = invocation.method();
         let rules = std::sync::Arc::clone(&self.shared.rules);
-        let (denied, rule) = match rules.decide(identity, request) {
+        let decision = match invocation.operation {
+            Operation::Subscribe { .. } => rules.decide_following(identity, request),
+            _ => rules.decide(identity, request),
+        };
+        let (denied, rule) = match decision {
             Decision::Allow { rule } => return Ok(rule.unwrap_or_default().to_owned()),
             Decision::Deny { rule } => {
                 let name = rule.map(ShortName::new);
