@@ -276,6 +276,9 @@ pub struct Limits {
     pub task_ttl_max: Duration,
     /// Callers, addresses or sessions that one rate limit counts by themselves; those beyond share counters.
     pub rate_key_count_max: usize,
+    /// Proofs that one address, of IPv6 one /64, may show in a second and that turn out to be worth nothing; whoever is there and not
+    /// known yet waits then. Callers whose proof was good before are not asked for it again, and so do not wait.
+    pub auth_failure_per_second_max: usize,
     /// Entries of all lists together that one upstream may offer; the rest is not offered.
     pub upstream_entry_count_max: usize,
     /// Children of all stdio upstreams together.
@@ -346,6 +349,8 @@ impl Default for Limits {
             task_ttl: Duration::from_secs(3600),
             task_ttl_max: Duration::from_secs(86_400),
             rate_key_count_max: 100_000,
+            // At some 60 µs for a forged signature an address can take 6 ms of a second.
+            auth_failure_per_second_max: 100,
             upstream_entry_count_max: 10_000,
             upstream_child_count_max: 256,
             upstream_start_deadline: Duration::from_secs(5),

@@ -184,6 +184,15 @@ impl Told {
     }
 }
 
+/// What somebody may be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News<'n> {
+    /// A list has other entries.
+    List(List),
+    /// A resource, by its address, holds something else.
+    Resource(&'n str),
+}
+
 /// Why a subscription is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscribeError {

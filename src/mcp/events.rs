@@ -23,7 +23,7 @@ pub use ring::{Appended, Attached, Event, Replay, UnknownStream};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::changes::{Changes, SubscribeError, Subscriptions, Told};
+use super::changes::{Changes, News, SubscribeError, Subscriptions, Told};
 use super::id::InlineId;
 use super::reply;
 use crate::limits::Limits;
@@ -180,8 +180,8 @@ impl SessionEvents {
     /// Adds what has changed since it was told last to the session's own stream: each list and each resource once.
     ///
     /// To be called by whoever carries that stream, when [`Changes::generation`] has grown and when it takes the stream over:
-    /// while nobody does, what there is to tell waits, and is told once.
-    pub fn announce(&self, now_ms: u64) -> Announced {
+    /// while nobody does, what there is to tell waits, and is told once. Of what it `hears` nothing, nothing is told, now or later.
+    pub fn announce(&self, now_ms: u64, hears: impl Fn(News<'_>) -> bool) -> Announced {
         let mut announced = Announced::default();
         self.change(|state| {
             let State {
@@ -201,10 +201,13 @@ impl SessionEvents {
                 kept
             };
             told.news(&self.changes, |list| {
-                add(&|out| reply::list_changed::<InlineId>(out, list, None))
+                let write = |out: &mut Vec<u8>| reply::list_changed::<InlineId>(out, list, None);
+                !hears(News::List(list)) || add(&write)
             });
-            subscriptions
-                .news(|uri| add(&|out| reply::resource_updated::<InlineId>(out, uri, None)));
+            subscriptions.news(|uri| {
+                let write = |out: &mut Vec<u8>| reply::resource_updated::<InlineId>(out, uri, None);
+                !hears(News::Resource(uri)) || add(&write)
+            });
             Some(())
         });
         announced

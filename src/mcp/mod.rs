@@ -38,7 +38,7 @@ pub mod route;
 pub mod sessions;
 
 pub use capability::{ClientCapabilities, LogLevel};
-pub use changes::{Changes, SubscribeError, Subscriptions, Told};
+pub use changes::{Changes, News, SubscribeError, Subscriptions, Told};
 pub use events::{EventId, SessionEvents, StreamId};
 pub use headers::Accept;
 pub use host::HostRules;

@@ -2,12 +2,14 @@
 //! written, wherever the calls run that write it.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::mcp::{EventId, LogLevel, Principal, SessionEvents, SessionId, StreamId, reply};
 use crate::metrics::Counter;
 use crate::wire::{json, sse};
 
+use super::known::Known;
 use super::service::Service;
 use super::stream::{Flow, PIECE_BYTES, write_event};
 
@@ -165,6 +167,7 @@ impl Service {
         &mut self,
         carried: &mut Carried,
         principal: Principal,
+        hearer: Option<&Rc<Known>>,
         out: &mut Vec<u8>,
     ) -> (usize, Flow) {
         // Looked up and not only told: the word about it may have been lost.
@@ -173,7 +176,7 @@ impl Service {
             return (0, Flow::Ended);
         }
         // What could not be kept now will be told again: its number is no loss.
-        let untold = carried.is_sessions_own() && carried.events.announce(self.now_ms()).pending;
+        let untold = carried.is_sessions_own() && self.announce(&carried.events, hearer);
         let events = Arc::clone(&carried.events);
         let mut count = carried.write_taken(out);
         let Ok(replay) = events.read_after(carried.stream, carried.after, PIECE_BYTES) else {

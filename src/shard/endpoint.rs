@@ -4,6 +4,8 @@ use crate::policy::auth::WELL_KNOWN;
 use crate::wire::http1::response::{self, Body};
 use crate::wire::json;
 
+use super::service::Stranger;
+
 /// The methods of the MCP endpoint.
 pub(super) const ALLOW: &str = "POST, GET, DELETE, OPTIONS";
 
@@ -25,12 +27,12 @@ Connection: close\r\n\
 {\"error\":\"this port speaks HTTPS and no plain HTTP; use https://\"}";
 
 /// What the head alone says about a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Early {
     /// Worth reading the body.
     Admit,
-    /// Refused whatever the body is.
-    Refuse,
+    /// Refused whatever the body is: for whom it comes from, who is not looked at again, or for something else.
+    Refuse(Option<Stranger>),
 }
 
 /// Which resource a request names.

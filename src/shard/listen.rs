@@ -8,7 +8,7 @@ use crate::gateway::Word;
 use crate::mcp::reply::{self, Honoured};
 use crate::mcp::route::ListenFilter;
 use crate::mcp::{
-    Changes, InlineId, List, Principal, RawId, Reason, SubscribeError, Subscriptions, Told,
+    Changes, InlineId, List, News, Principal, RawId, Reason, SubscribeError, Subscriptions, Told,
 };
 use crate::task::{Follow, wire};
 use crate::upstream::remote::Remote;
@@ -88,19 +88,25 @@ impl Wants {
 
 impl Listen {
     /// Calls `each` with a message about each thing that has changed since the last time, until it takes no more.
-    pub(super) fn news(&mut self, changes: &Changes, mut each: impl FnMut(&[u8]) -> bool) {
+    /// What its client `hears` nothing of is passed over.
+    pub(super) fn news(
+        &mut self,
+        changes: &Changes,
+        hears: impl Fn(News<'_>) -> bool,
+        mut each: impl FnMut(&[u8]) -> bool,
+    ) {
         let (id, wants) = (self.id, Wants(self.lists));
         let mut message = Vec::new();
         self.told.news(changes, |list| {
             message.clear();
             reply::list_changed(&mut message, list, Some(&id));
             // What was not asked for counts as told.
-            !wants.has(list) || each(&message)
+            !wants.has(list) || !hears(News::List(list)) || each(&message)
         });
         self.subscriptions.news(|uri| {
             message.clear();
             reply::resource_updated(&mut message, uri, Some(&id));
-            each(&message)
+            !hears(News::Resource(uri)) || each(&message)
         });
         // The state of a task as it was found comes first: it may have changed before anybody listened.
         self.tasks.retain(|follow| !follow.is_over());
@@ -117,7 +123,7 @@ impl Listen {
         }
     }
 
-    /// What of a filter can be heard of here.
+    /// What of a filter can be heard of here, by somebody who `hears` of it.
     ///
     /// Errors: it wants to follow more resources or tasks than it may.
     pub(super) fn new(
@@ -126,6 +132,7 @@ impl Listen {
         principal: Principal,
         id: &RawId<'_>,
         filter: &ListenFilter<'_>,
+        hears: &mut dyn FnMut(News<'_>) -> bool,
     ) -> Result<(Self, Followed), Reason<'static>> {
         let offer = catalog.offer();
         let (changes, budget) = (shared.sessions.changes(), shared.sessions.kept_bytes());
@@ -134,12 +141,20 @@ impl Listen {
         let mut subscriptions = Subscriptions::new(Arc::clone(changes), Arc::clone(budget));
         let mut followed = Followed::default();
         let mut upstreams = Vec::new();
-        for uri in filter.resource_subscriptions() {
+        let count_max = shared.limits.subscription_count_max;
+        for (index, uri) in filter.resource_subscriptions().enumerate() {
+            // Whatever they are: each costs a look.
+            if index >= count_max {
+                return Err(too_many(SubscribeError::Full { count_max }));
+            }
             let uri = uri.to_cow();
             let before = subscriptions.len();
-            let owner = catalog.resource(&uri);
+            // One that may not be read is as unknown as one that is not there.
+            let owner = match hears(News::Resource(&uri)) {
+                true => catalog.resource(&uri),
+                false => None,
+            };
             if owner.is_some() {
-                let count_max = shared.limits.subscription_count_max;
                 subscriptions.add(&uri, count_max).map_err(too_many)?;
             }
             if subscriptions.len() > before {
@@ -153,9 +168,9 @@ impl Listen {
         let listen = Self {
             id: InlineId::new(id),
             lists: [
-                filter.tools && offer.tools,
-                filter.prompts && offer.prompts,
-                filter.resources && offer.resources,
+                filter.tools && offer.tools && hears(News::List(List::Tools)),
+                filter.prompts && offer.prompts && hears(News::List(List::Prompts)),
+                filter.resources && offer.resources && hears(News::List(List::Resources)),
             ],
             told,
             subscriptions,

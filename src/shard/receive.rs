@@ -236,7 +236,7 @@ impl<R: Ring> Shard<R> {
             connection.deadline_ms = body_until_ms;
         }
         match early {
-            Early::Refuse => {
+            Early::Refuse(stranger) => {
                 let Some(buffer) = self.output(out, ANSWER_OVERHEAD_BYTES) else {
                     return false;
                 };
@@ -246,7 +246,8 @@ impl<R: Ring> Shard<R> {
                     client_certificate: client_certificate(&self.connections, socket),
                     ..Arrival::plain(socket, address, started, now_ms)
                 };
-                self.service.refuse_early(&head, arrival, &mut answer);
+                self.service
+                    .refuse_early(&head, arrival, stranger, &mut answer);
                 if let Some(buffer) = out.as_mut() {
                     **buffer = answer;
                 }

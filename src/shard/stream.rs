@@ -5,15 +5,18 @@
 //! costs one piece, and one that does not read is closed by its write deadline.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::component::{Outbox, Outgoing};
-use crate::mcp::{Principal, reply};
+use crate::mcp::{News, Principal, reply};
 use crate::metrics::Counter;
 use crate::wire::sse;
 
 use super::Shared;
+use super::audience::Audience;
 use super::carried::Carried;
+use super::known::Known;
 use super::listen::Listen;
 use super::service::Service;
 use super::shown::Shown;
@@ -25,6 +28,8 @@ pub(super) const PIECE_BYTES: usize = 64 << 10;
 pub(super) struct Stream {
     pub(super) source: Source,
     pub(super) principal: Principal,
+    /// Who hears what changes, if it tells of that.
+    pub(super) hearer: Option<Rc<Known>>,
     /// When something was last written, on the shard's clock.
     pub(super) written_ms: u64,
     /// When what its client showed of itself is worth nothing any longer, on the shard's clock: then it ends.
@@ -108,6 +113,7 @@ impl Stream {
         Self {
             source,
             principal,
+            hearer: None,
             written_ms: now_ms,
             until_ms: None,
             shown: None,
@@ -155,10 +161,22 @@ impl Service {
     pub(super) fn write_stream(&mut self, stream: &mut Stream, out: &mut Vec<u8>) -> Flow {
         let (count, flow) = match &mut stream.source {
             Source::Call(call) => call.write(&self.shared, out),
-            Source::Carried(carried) => self.write_carried(carried, stream.principal, out),
+            Source::Carried(carried) => {
+                self.write_carried(carried, stream.principal, stream.hearer.as_ref(), out)
+            }
             Source::Listen(listen) => {
                 let mut count = 0;
-                listen.news(self.shared.sessions.changes(), |message| {
+                let snapshot = self.dispatcher.snapshot.load();
+                let hears = |news: News<'_>| match &stream.hearer {
+                    None => true,
+                    Some(known) => Audience {
+                        rules: &self.shared.rules,
+                        catalog: &snapshot.catalog,
+                        identity: &known.identity,
+                    }
+                    .hears(news),
+                };
+                listen.news(self.shared.sessions.changes(), hears, |message| {
                     let fits = out.len() < PIECE_BYTES;
                     if fits {
                         write_event(out, message);

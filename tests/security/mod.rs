@@ -4,7 +4,9 @@
 //! |---|---|
 //! | answers of one client to another (CVE-2026-25536) | `gateway::crossing` |
 //! | sessions taken over, predictable ids (CVE-2026-33946, CVE-2025-6515) | [`sessions`] |
-//! | tokens of others, missing authentication, wrong audience | [`callers`], [`tokens`], `policy::auth::tests` |
+//! | tokens of others, missing authentication, wrong audience | [`callers`], [`tokens`], [`certificates`], `policy::auth::tests` |
+//! | news of what somebody may not read | [`listening`] |
+//! | proofs forged in numbers, to guess one or to burn time | [`floods`] |
 //! | DNS rebinding (CVE-2025-66414, CVE-2026-42559, CVE-2026-34742) | [`hosts`] |
 //! | header and body disagree | [`smuggling`] |
 //! | programs and addresses from the wire (CVE-2025-6514, CVE-2025-49596) | [`upstreams`] |
@@ -15,8 +17,11 @@
 
 mod audit;
 mod callers;
+mod certificates;
+mod floods;
 mod grants;
 mod hosts;
+mod listening;
 mod management;
 mod secrets;
 mod sessions;

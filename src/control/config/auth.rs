@@ -13,6 +13,7 @@ use serde_saphyr::Spanned;
 pub(crate) use date::{parse_date, show_date};
 
 use super::auth_document::*;
+use super::tls::Tls;
 use super::{Parsed, refusal};
 use crate::control::auth::AuthOptions;
 use crate::error::{Problem, exit};
@@ -124,8 +125,10 @@ impl Parsed<'_> {
         &self,
         listen: SocketAddr,
         resource: Option<&Resource>,
+        tls: Option<&Tls>,
     ) -> Result<AuthOptions, Problem> {
         let audiences = resource.map(Resource::audiences);
+        self.asks_for_certificates("auth", self.document.auth.as_ref(), ("tls", tls))?;
         self.listener_auth(
             "auth",
             self.document.auth.as_ref(),
@@ -135,15 +138,37 @@ impl Parsed<'_> {
     }
 
     /// Who may call the admin listener. A token for the MCP endpoint is none for it, unless an audience says so.
-    pub(super) fn admin_auth(&self, admin: Option<SocketAddr>) -> Result<AuthOptions, Problem> {
+    pub(super) fn admin_auth(
+        &self,
+        admin: Option<SocketAddr>,
+        tls: Option<&Tls>,
+    ) -> Result<AuthOptions, Problem> {
+        let given = self.document.admin_auth.as_ref();
+        if admin.is_some() {
+            self.asks_for_certificates("admin_auth", given, ("admin_tls", tls))?;
+        }
         // Where nothing listens it does not matter.
         let address = admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-        self.listener_auth(
-            "admin_auth",
-            self.document.admin_auth.as_ref(),
-            ("admin", address),
-            None,
-        )
+        self.listener_auth("admin_auth", given, ("admin", address), None)
+    }
+
+    /// Refuses to know callers by certificates that TLS does not ask them for: nobody could show one.
+    fn asks_for_certificates(
+        &self,
+        section: &str,
+        given: Option<&Spanned<AuthDocument>>,
+        (tls_section, tls): (&str, Option<&Tls>),
+    ) -> Result<(), Problem> {
+        let mtls = given.and_then(|given| given.value.mtls.as_ref());
+        let Some(mtls) = mtls.filter(|_| tls.is_none_or(|tls| tls.client_ca.is_none())) else {
+            return Ok(());
+        };
+        let (line, key) = (Some(mtls.referenced.line()), format!("{section}.mtls"));
+        let rule = "wants certificates that nobody is asked for";
+        let remedy = format!(
+            "name a PEM file in {tls_section}.client_ca, beside {tls_section}.cert and {tls_section}.key, or remove {key}"
+        );
+        Err(self.problem(line, &key, "", rule, &remedy))
     }
 
     fn listener_auth(
@@ -209,7 +234,11 @@ impl Parsed<'_> {
                 .as_ref()
                 .map(|path| self.relative(path)),
             issuers,
-            certificates: document.mtls.as_ref().map(certificates).transpose()?,
+            certificates: document
+                .mtls
+                .as_ref()
+                .map(|given| certificates(&given.value))
+                .transpose()?,
             admits_anonymous: none.is_some_and(|none| none.value),
         };
         if !options.has_a_way() && !options.admits_anonymous {

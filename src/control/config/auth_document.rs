@@ -15,7 +15,8 @@ pub(super) struct AuthDocument {
     pub(super) api_keys: Option<Vec<Spanned<KeyDocument>>>,
     pub(super) api_keys_file: Option<PathBuf>,
     pub(super) jwt: Option<Vec<Spanned<IssuerDocument>>>,
-    pub(super) mtls: Option<CertificatesDocument>,
+    /// Who shows an `Authorization` header beside a certificate is known by the header, or not at all.
+    pub(super) mtls: Option<Spanned<CertificatesDocument>>,
     pub(super) none: Option<Spanned<bool>>,
 }
 

@@ -133,6 +133,7 @@ limits_document! {
     task_ttl: time in 1_000, 365 * DAY;
     task_ttl_max: time in 1_000, 365 * DAY;
     rate_key_count_max: count in 16, 100_000_000;
+    auth_failure_per_second_max: count in 1, 1_000_000;
     upstream_entry_count_max: count in 1, 1_000_000;
     upstream_child_count_max: count in 1, 100_000;
     upstream_start_deadline: time in 0, DAY;

@@ -262,16 +262,17 @@ impl Parsed<'_> {
             _ => Some(self.address("admin", admin)?),
         };
         let resource = self.resource()?;
+        let (tls, admin_tls) = (self.tls(overrides)?, self.admin_tls()?);
         Ok(Config {
-            auth: self.auth(listen, resource.as_ref())?,
-            admin_auth: self.admin_auth(admin)?,
+            auth: self.auth(listen, resource.as_ref(), tls.as_ref())?,
+            admin_auth: self.admin_auth(admin, admin_tls.as_ref())?,
             resource,
             listen,
             pinning: self.pinning(self.state_dir(overrides), !listen.ip().is_loopback()),
             sanitize: self.sanitize(),
             admin,
-            tls: self.tls(overrides)?,
-            admin_tls: self.admin_tls()?,
+            tls,
+            admin_tls,
             shards: self.shards(overrides, cores)?,
             io: overrides.io.or(document.io).unwrap_or_default(),
             workers: self.workers(overrides, cores)?,
@@ -321,7 +322,7 @@ impl Parsed<'_> {
             hardening: self.hardening(overrides)?,
             file: None,
             rules: self.rules()?,
-            rates: self.rates()?,
+            rates: self.rates(&limits)?,
             limits,
         })
     }

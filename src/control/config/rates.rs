@@ -9,16 +9,21 @@ use serde_saphyr::Spanned;
 use super::rates_document::{Named, PerName, RateDocument};
 use super::{Parsed, nearest};
 use crate::error::Problem;
-use crate::limits::{RATE_COUNT_MAX, RATES_OF_A_KIND_MAX, RULE_PATTERN_BYTES_MAX};
+use crate::limits::{Limits, RATE_COUNT_MAX, RATES_OF_A_KIND_MAX, RULE_PATTERN_BYTES_MAX};
 use crate::mcp::Method;
 use crate::policy::pattern::Pattern;
 use crate::policy::rate::{NamedRate, Per, Rate, RateOptions};
 
 impl Parsed<'_> {
-    /// The limits; none, where there is no `rates:`.
-    pub(super) fn rates(&self) -> Result<RateOptions, Problem> {
+    /// The limits; where there is no `rates:`, that of failures alone.
+    pub(super) fn rates(&self, limits: &Limits) -> Result<RateOptions, Problem> {
+        let failures = u32::try_from(limits.auth_failure_per_second_max);
+        let auth_failure = Some(Rate::per_second(failures.unwrap_or(RATE_COUNT_MAX)));
         let Some(document) = &self.document.rates else {
-            return Ok(RateOptions::default());
+            return Ok(RateOptions {
+                auth_failure,
+                ..RateOptions::default()
+            });
         };
         let one = |key: &str, given: &Option<Spanned<RateDocument>>| {
             let given = given.as_ref();
@@ -52,6 +57,7 @@ impl Parsed<'_> {
         Ok(RateOptions {
             global: one("global", &document.global)?,
             address: one("address", &document.address)?,
+            auth_failure,
             principal: one("principal", &document.principal)?,
             session: one("session", &document.session)?,
             methods,

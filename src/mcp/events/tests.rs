@@ -273,14 +273,14 @@ fn changes_are_announced_once_on_the_sessions_own_stream() {
     events.subscribe("a:1").unwrap();
     events.subscribe("a:2").unwrap();
     assert!(events.subscribe("a:3").is_err(), "two are the bound");
-    assert_eq!(events.announce(0), Announced::default());
+    assert_eq!(events.announce(0, |_| true), Announced::default());
     for _ in 0..3 {
         changes.list_changed(List::Tools);
         changes.list_changed(List::Prompts);
         changes.resource_updated("a:1");
     }
-    assert_eq!(events.announce(0).count, 3);
-    assert_eq!(events.announce(0).count, 0);
+    assert_eq!(events.announce(0, |_| true).count, 3);
+    assert_eq!(events.announce(0, |_| true).count, 0);
     let (texts, gone) = read(&events, StreamId::SESSION, 0);
     let methods: Vec<_> = texts
         .iter()
@@ -297,7 +297,33 @@ fn changes_are_announced_once_on_the_sessions_own_stream() {
     assert_eq!(gone, 0);
     assert!(events.unsubscribe("a:1") && !events.unsubscribe("a:1"));
     changes.resource_updated("a:1");
-    assert_eq!(events.announce(0), Announced::default());
+    assert_eq!(events.announce(0, |_| true), Announced::default());
+}
+
+#[test]
+fn what_a_client_may_not_hear_of_is_not_announced_nor_is_it_later() {
+    let Kept {
+        events, changes, ..
+    } = few();
+    events.subscribe("a:1").unwrap();
+    events.subscribe("a:2").unwrap();
+    changes.list_changed(List::Tools);
+    changes.list_changed(List::Prompts);
+    for uri in ["a:1", "a:2"] {
+        changes.resource_updated(uri);
+    }
+    let hears = |news: News<'_>| matches!(news, News::List(List::Prompts) | News::Resource("a:2"));
+    assert_eq!(events.announce(0, hears).count, 2);
+    let texts = read(&events, StreamId::SESSION, 0).0.join(" ");
+    assert!(
+        texts.contains("prompts/list_changed") && texts.contains("a:2"),
+        "{texts}"
+    );
+    assert!(
+        !texts.contains("tools/") && !texts.contains("a:1"),
+        "{texts}"
+    );
+    assert_eq!(events.announce(0, |_| true), Announced::default());
 }
 
 #[test]
@@ -313,13 +339,13 @@ fn what_the_process_has_no_room_for_is_announced_later() {
         count: 0,
         pending: true,
     };
-    assert_eq!(events.announce(0), none);
+    assert_eq!(events.announce(0, |_| true), none);
     budget.refund(150);
     let told = Announced {
         count: 1,
         pending: false,
     };
-    assert_eq!(events.announce(0), told);
+    assert_eq!(events.announce(0, |_| true), told);
 }
 
 /// A random course of everything, beside a model that keeps all: what is read is always the model's, but for what is

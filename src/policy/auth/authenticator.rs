@@ -99,13 +99,26 @@ impl Authenticator {
         certificate: Option<&[u8]>,
         now_unix_s: u64,
     ) -> Result<Arc<Identity>, Fault> {
+        self.identify_if(authorization, certificate, now_unix_s, || Ok(()))
+    }
+
+    /// The same, if `may_verify` lets what is shown be verified, which takes longer than to show something. It is not asked about
+    /// what was verified lately, nor about a certificate, which TLS has verified.
+    ///
+    /// Errors: as for [`Verifier::identify`], and those of `may_verify`.
+    pub fn identify_if<E: From<Fault>>(
+        &self,
+        authorization: Option<&[u8]>,
+        certificate: Option<&[u8]>,
+        now_unix_s: u64,
+        may_verify: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Arc<Identity>, E> {
         // Before the verifier: an entry with this number is at least as new as it says.
         let generation = self.generation();
         let verifier = self.verifier.load();
         let Some(value) = authorization.filter(|_| !verifier.asks_nobody()) else {
-            return verifier
-                .identify(None, certificate, now_unix_s)
-                .map(Arc::new);
+            let found = verifier.identify(None, certificate, now_unix_s)?;
+            return Ok(Arc::new(found));
         };
         let bearer = Bearer::read(value)?;
         let digest = key::digest_of(bearer.text());
@@ -118,6 +131,7 @@ impl Authenticator {
         {
             return Ok(Arc::clone(identity));
         }
+        may_verify()?;
         match verifier.identify_bearer(bearer, &digest, now_unix_s) {
             Ok(identity) => {
                 let bytes = ENTRY_BYTES + 2 * bearer.text().len();
@@ -132,7 +146,7 @@ impl Authenticator {
                 if matches!(fault, Fault::UnknownKey | Fault::KeysStale) {
                     self.want(bearer.text());
                 }
-                Err(fault)
+                Err(fault.into())
             }
         }
     }

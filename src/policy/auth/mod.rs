@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Invariants: what is not shown, not understood or not current is refused; a refusal says what is wrong with what was shown and never
-//! what would have been right; no text of a token or key is kept or logged, only its digest; time and keys are arguments.
+//! what would have been right; a header counts before the certificate beside it, which makes nothing good that is wrong there; no text
+//! of a token or key is kept or logged, only its digest; time and keys are arguments.
 //!
 //! Source: RFC 6750, RFC 7515 to 7519, RFC 8725, RFC 9068, RFC 9728; MCP 2026-07-28 basic/authorization.
 

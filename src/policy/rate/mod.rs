@@ -3,7 +3,7 @@
 //! ```yaml
 //! rates:
 //!   global:    {per_second: 5000, burst: 10000}    # everybody together
-//!   address:   {per_second: 50, burst: 100}        # each address; of IPv6 each /64
+//!   address:   {per_second: 50, burst: 100}        # each address; of IPv6 each /64; refused callers count too
 //!   principal: {per_minute: 600, burst: 100}       # each caller; of callers nobody knows, each address
 //!   session:   {per_second: 20}                    # each legacy session; without `burst` as many at once as a period has
 //!   methods:   {"tools/call": {per_second: 1000}}  # each method, everybody together
@@ -17,8 +17,10 @@
 //!
 //! Invariants: time is a parameter; a check allocates only for a key that it has not seen, and waits for nobody: a counter is one
 //! word, changed by compare-and-exchange. What is refused by one limit is given back to those that were asked before it. Keys are
-//! bounded: who finds no place shares a counter with others who found none, and is still limited.
+//! bounded: who finds no place shares a counter with others who found none, and is still limited. Who is not known yet is counted
+//! by his address alone, before what he shows is looked at: verifying is dearer than forging.
 
+mod knock;
 mod limit;
 mod spec;
 mod store;
@@ -33,6 +35,7 @@ use ipnet::IpNet;
 use super::pattern::Pattern;
 use crate::mcp::{Method, Principal, SessionId};
 
+pub use knock::Knock;
 pub use spec::{NamedRate, Per, Rate, RateOptions};
 
 use limit::{Limit, Taken};
@@ -101,6 +104,7 @@ pub struct Limiter {
     options: RateOptions,
     global: Option<Arc<Limit>>,
     address: Option<Arc<Limit>>,
+    auth_failure: Option<Arc<Limit>>,
     principal: Option<Arc<Limit>>,
     tiers: Vec<(Box<str>, Arc<Limit>)>,
     default_tier: Option<usize>,
@@ -155,6 +159,7 @@ impl Limiter {
             options: options.clone(),
             global: one("global", options.global),
             address: one("address", options.address),
+            auth_failure: one("auth_failure_per_second_max", options.auth_failure),
             principal: one("principal", options.principal),
             tiers,
             default_tier,
@@ -175,9 +180,13 @@ impl Limiter {
         &self.options
     }
 
-    /// Whether nothing is limited.
+    /// Whether nothing is limited that somebody may ask for who is known.
     pub fn is_open(&self) -> bool {
-        self.limits().next().is_none()
+        self.limits_of_requests().next().is_none()
+    }
+
+    fn is_exempt(&self, address: IpAddr) -> bool {
+        self.exempt.iter().any(|net| net.contains(&address))
     }
 
     /// Counts a request, or says which limit it is one too many for; then none has counted it.
@@ -185,9 +194,7 @@ impl Limiter {
     /// Shape: `now_ns` never goes back by much, whoever calls: the nanoseconds since the process began.
     pub fn check(&self, now_ns: u64, keys: &Keys<'_>) -> Result<(), Limited<'_>> {
         let address = keys.address.map(canonical);
-        if let Some(address) = address
-            && self.exempt.iter().any(|net| net.contains(&address))
-        {
+        if address.is_some_and(|address| self.is_exempt(address)) {
             return Ok(());
         }
         let from = address.map_or(Key::EVERYBODY, Key::of_address);
@@ -273,6 +280,10 @@ impl Limiter {
     }
 
     fn limits(&self) -> impl Iterator<Item = &Arc<Limit>> {
+        self.limits_of_requests().chain(&self.auth_failure)
+    }
+
+    fn limits_of_requests(&self) -> impl Iterator<Item = &Arc<Limit>> {
         let single = [&self.global, &self.address, &self.principal, &self.session];
         let named = [&self.tools, &self.components, &self.upstreams];
         single

@@ -79,6 +79,8 @@ pub struct RateOptions {
     pub global: Option<Rate>,
     /// Each address; of IPv6 each network of 64 bits.
     pub address: Option<Rate>,
+    /// Each address, counting only what it shows to prove who asks and what turns out to be worth nothing.
+    pub auth_failure: Option<Rate>,
     /// Each caller without a tier; of callers whom nobody knows, each address.
     pub principal: Option<Rate>,
     /// Each legacy session.

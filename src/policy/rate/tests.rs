@@ -385,3 +385,62 @@ proptest! {
         }
     }
 }
+
+fn knocks(limiter: &Limiter, address: &str, is_dear: bool, tries: usize) -> usize {
+    let address = address.parse().ok();
+    let knocked = |_: &usize| limiter.knock(0, address, is_dear).map(Knock::keep).is_ok();
+    (0..tries).filter(knocked).count()
+}
+
+#[test]
+fn who_is_not_known_counts_by_his_address_and_who_turns_out_to_be_known_counts_once() {
+    let limiter = limiter(RateOptions {
+        address: Some(Rate::per_second(4)),
+        global: Some(Rate::per_second(5)),
+        ..RateOptions::default()
+    });
+    // Known after all: only what is asked for then counts.
+    for _ in 0..100 {
+        limiter.knock(0, keys().address, true).unwrap().give_back();
+    }
+    assert_eq!(taken(&limiter, 0, &keys(), 1), 1);
+    assert_eq!(knocks(&limiter, "192.0.2.1", true, 10), 3);
+    let limited = limiter.knock(0, keys().address, false).err().unwrap();
+    assert_eq!((limited.limit, limited.retry_after_s()), ("address", 1));
+    assert_eq!(taken(&limiter, 0, &keys(), 10), 0, "one counter for both");
+    // What strangers take is nobody else's.
+    assert_eq!(knocks(&limiter, "192.0.2.2", true, 10), 4);
+    let other = Keys {
+        address: "192.0.2.3".parse().ok(),
+        ..keys()
+    };
+    assert_eq!(taken(&limiter, 0, &other, 10), 4);
+}
+
+#[test]
+fn proofs_that_are_worth_nothing_are_limited_by_network_and_requests_are_not() {
+    let limiter = limiter(RateOptions {
+        auth_failure: Some(Rate::per_second(3)),
+        exempt: vec!["10.0.0.0/8".parse().unwrap()],
+        ..RateOptions::default()
+    });
+    assert!(
+        limiter.is_open(),
+        "requests of known callers are not asked about"
+    );
+    assert_eq!(knocks(&limiter, "2001:db8::1", true, 10), 3);
+    assert_eq!(knocks(&limiter, "2001:db8::ffff:2", true, 10), 0);
+    assert_eq!(knocks(&limiter, "2001:db8:0:1::1", true, 10), 3);
+    assert_eq!(knocks(&limiter, "192.0.2.1", true, 10), 3);
+    assert_eq!(knocks(&limiter, "::ffff:192.0.2.1", true, 10), 0);
+    assert_eq!(
+        knocks(&limiter, "192.0.2.1", false, 10),
+        10,
+        "nothing to verify"
+    );
+    assert_eq!(knocks(&limiter, "10.1.2.3", true, 10), 10);
+    assert_eq!(knocks(&limiter, "no address", true, 10), 10);
+    assert_eq!(limiter.key_count(), 3);
+    limiter.sweep(10 * SECOND);
+    assert_eq!(limiter.key_count(), 0);
+}

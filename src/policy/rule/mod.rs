@@ -25,6 +25,7 @@
 mod argument;
 mod check;
 mod compile;
+mod follow;
 mod spec;
 mod target;
 #[cfg(test)]

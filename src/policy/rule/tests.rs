@@ -586,3 +586,59 @@ proptest! {
         prop_assert_eq!(may, !denied && (allowed || (is_open && !lacking)));
     }
 }
+
+#[test]
+fn who_may_not_read_a_resource_or_not_follow_it_by_any_name_hears_of_no_change() {
+    let about = |methods: &[&str]| What {
+        methods: patterns(methods),
+        resources: patterns(&["docs:*"]),
+        ..What::default()
+    };
+    let with = |name: &str, effect, methods: &[&str]| RuleSpec {
+        what: about(methods),
+        ..rule(name, effect)
+    };
+    let all = || with("all", Effect::Allow, &[]);
+    let hears = |rules: Vec<RuleSpec>, uri: &str| {
+        let set = set(rules);
+        let of = |method| {
+            let request = Request {
+                resource: Some(uri),
+                ..Request::new(method)
+            };
+            let decision = set.decide_following(&ann(), &request);
+            match decision {
+                Decision::Allow { .. } => "allowed".to_owned(),
+                Decision::Deny { rule } => rule.unwrap_or("no rule").to_owned(),
+                Decision::NeedsScopes { scopes, .. } => scopes.to_owned(),
+            }
+        };
+        assert_eq!(of(Method::Listen), of(Method::Subscribe), "one thing");
+        of(Method::Listen)
+    };
+    assert_eq!(hears(vec![all()], "docs:a"), "allowed");
+    assert_eq!(hears(vec![all()], "etc:a"), "no rule");
+    for method in [
+        "resources/read",
+        "resources/subscribe",
+        "subscriptions/listen",
+    ] {
+        let rules = vec![with("none", Effect::Deny, &[method]), all()];
+        assert_eq!(hears(rules, "docs:a"), "none", "{method}");
+    }
+    for (methods, said) in [
+        (&["resources/read"][..], "no rule"),
+        (&["resources/subscribe", "subscriptions/listen"], "no rule"),
+        (&["resources/read", "resources/subscribe"], "allowed"),
+        (&["resources/read", "subscriptions/listen"], "allowed"),
+    ] {
+        let rules = vec![with("some", Effect::Allow, methods)];
+        assert_eq!(hears(rules, "docs:a"), said, "{methods:?}");
+    }
+    let needs = RuleSpec {
+        needs_scopes: vec!["follow".into()],
+        ..with("step-up", Effect::Allow, &["subscriptions/listen"])
+    };
+    let reads = with("reads", Effect::Allow, &["resources/read"]);
+    assert_eq!(hears(vec![needs, reads], "docs:a"), "follow");
+}

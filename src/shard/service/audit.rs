@@ -6,11 +6,11 @@ use crate::audit::{Event, Kind, Outcome};
 use crate::catalog::Catalog;
 use crate::mcp::{Invocation, Reason};
 use crate::policy::RuleRequest;
-use crate::policy::auth::Fault;
 
 use super::super::known::Caller;
 use super::super::trail::Trail;
 use super::Service;
+use super::identify::Stranger;
 use super::request::Request;
 
 impl Service {
@@ -39,18 +39,23 @@ impl Service {
         });
     }
 
-    /// Somebody did not, or was not.
-    pub(super) fn tell_unknown(&mut self, request: &Request<'_, '_>, fault: &Fault) {
+    /// Somebody did not, or was not, or nobody has looked at what he showed.
+    pub(super) fn tell_stranger(&mut self, request: &Request<'_, '_>, stranger: &Stranger) {
+        let (kind, rule, detail) = match stranger {
+            Stranger::Unknown(fault) => (Kind::AuthenticationAttempt, "", fault.detail()),
+            Stranger::TooMany { limit, .. } => (Kind::RateLimitExceeded, limit.as_str(), ""),
+        };
         self.record(&Event {
             source: request.arrival.address,
             method: request.head.method.as_str(),
-            detail: fault.detail(),
-            ..Event::new(Kind::AuthenticationAttempt, Outcome::Denied)
+            rule,
+            detail,
+            ..Event::new(kind, Outcome::Denied)
         });
     }
 
     /// The rules, or a limit, have refused a request.
-    pub(super) fn tell_denied(
+    pub(in super::super) fn tell_denied(
         &mut self,
         caller: &Caller,
         request: &RuleRequest<'_>,

@@ -140,9 +140,8 @@ impl Service {
             tier: caller.known.identity.tier.as_deref(),
             ..RateKeys::new(invocation.method())
         };
-        let now_ns = self.now_ms.saturating_mul(1_000_000);
         let limiter = std::sync::Arc::clone(&self.shared.limiter);
-        let Err(limited) = limiter.check(now_ns, &keys) else {
+        let Err(limited) = limiter.check(self.now_ns(), &keys) else {
             return Ok(self.trail(caller, invocation, &request, &snapshot.catalog, &rule));
         };
         let retry_after = limited.retry_after_s().to_string();
@@ -166,7 +165,11 @@ impl Service {
         let identity = &caller.known.identity;
         let method = invocation.method();
         let rules = std::sync::Arc::clone(&self.shared.rules);
-        let (denied, rule) = match rules.decide(identity, request) {
+        let decision = match invocation.operation {
+            Operation::Subscribe { .. } => rules.decide_following(identity, request),
+            _ => rules.decide(identity, request),
+        };
+        let (denied, rule) = match decision {
             Decision::Allow { rule } => return Ok(rule.unwrap_or_default().to_owned()),
             Decision::Deny { rule } => {
                 let name = rule.map(ShortName::new);

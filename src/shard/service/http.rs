@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use std::rc::Rc;
-
 use crate::mcp::Reason;
 use crate::mcp::route::{self, HttpFacts};
 use crate::metrics::{Counter, Phase};
@@ -12,7 +10,7 @@ use crate::wire::http1::{Head, Method};
 
 use super::super::endpoint::{self, ALLOW, Early, Resource};
 use super::super::known::Caller;
-use super::super::known::Caller;
+use super::identify::Stranger;
 use super::request::{Arrival, Request, facts, is_encoded};
 use super::{Served, Service};
 
@@ -23,6 +21,18 @@ impl Service {
         head: &Head<'_>,
         body: &[u8],
         arrival: Arrival<'_>,
+        out: &mut Vec<u8>,
+    ) -> Served {
+        self.serve_found(head, body, arrival, None, out)
+    }
+
+    /// The same for somebody of whom it is perhaps known already that he is not.
+    fn serve_found(
+        &mut self,
+        head: &Head<'_>,
+        body: &[u8],
+        arrival: Arrival<'_>,
+        stranger: Option<Stranger>,
         out: &mut Vec<u8>,
     ) -> Served {
         self.metrics.add(Counter::Requests, 1);
@@ -51,11 +61,14 @@ impl Service {
         if !resource.is_guarded() || head.method == Method::Options {
             return self.serve_open(&request, resource, out);
         }
-        let identified = self.identify(head, arrival);
+        let identified = match stranger {
+            Some(stranger) => Err(stranger),
+            None => self.identify(head, arrival),
+        };
         self.metrics.record(Phase::Auth, self.since(began));
         let caller = match identified {
             Ok(caller) => caller,
-            Err(fault) => return self.refuse_unknown(&request, &fault, out),
+            Err(stranger) => return self.refuse_stranger(&request, &stranger, out),
         };
         let request = Request {
             caller: &caller,
@@ -153,16 +166,18 @@ impl Service {
                 accept: None,
                 ..facts(head)
             },
-            _ => return Early::Refuse,
+            _ => return Early::Refuse(None),
         };
-        let admitted = self.check_host(head).is_ok()
-            && self.identify(head, arrival).is_ok()
-            && (head.method != Method::Post
-                || (!is_encoded(head) && route::admit_post(&facts).is_ok()));
-        if admitted {
-            Early::Admit
-        } else {
-            Early::Refuse
+        if self.check_host(head).is_err() {
+            return Early::Refuse(None);
+        }
+        if let Err(stranger) = self.identify(head, arrival) {
+            return Early::Refuse(Some(stranger));
+        }
+        let is_post = head.method == Method::Post;
+        match is_post && (is_encoded(head) || route::admit_post(&facts).is_err()) {
+            true => Early::Refuse(None),
+            false => Early::Admit,
         }
     }
 
@@ -171,13 +186,14 @@ impl Service {
         &mut self,
         head: &Head<'_>,
         arrival: Arrival<'_>,
+        stranger: Option<Stranger>,
         out: &mut Vec<u8>,
     ) {
         let closing = Head {
             keep_alive: false,
             ..*head
         };
-        match self.serve(&closing, &[], arrival, out) {
+        match self.serve_found(&closing, &[], arrival, stranger, out) {
             Served::Answered { .. } => {}
             // Not what is refused early; but what is opened has to be closed.
             Served::Pending(exchange) => self.leave_exchange(&exchange),

@@ -1,65 +1,124 @@
 //! Who asks: what a request shows, looked at before its body is read.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::mcp::Reason;
+use crate::mcp::{Reason, ShortName};
 use crate::policy::auth::{Fault, challenge};
+use crate::policy::{Identity, Limited};
 use crate::wire::http1::Head;
 
 use super::super::known::{Caller, Known};
+use super::super::memo::Shown;
 use super::request::{Arrival, Request};
 use super::{Served, Service};
+
+/// Why somebody gets no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Stranger {
+    /// He is not known.
+    Unknown(Fault),
+    /// Too many come from where he does who are not: nobody has looked at what he shows.
+    TooMany {
+        /// The limit.
+        limit: ShortName,
+        retry_after_ms: u64,
+        /// Units: seconds.
+        retry_after_s: u64,
+    },
+}
+
+impl From<Fault> for Stranger {
+    fn from(fault: Fault) -> Self {
+        Self::Unknown(fault)
+    }
+}
+
+impl From<Limited<'_>> for Stranger {
+    fn from(limited: Limited<'_>) -> Self {
+        Self::TooMany {
+            limit: ShortName::new(limited.limit),
+            retry_after_ms: limited.retry_after_ms,
+            retry_after_s: limited.retry_after_s(),
+        }
+    }
+}
 
 impl Service {
     /// Who asks.
     ///
+    /// Shape: for each request once, as long as it does not find out: who is not known is counted.
     /// Errors: nobody who is known here.
     pub(super) fn identify(
         &mut self,
         head: &Head<'_>,
         arrival: Arrival<'_>,
-    ) -> Result<Caller, Fault> {
+    ) -> Result<Caller, Stranger> {
         let known = self.known(head, arrival)?;
         let address = arrival.address;
         Ok(Caller { known, address })
     }
 
-    fn known(&mut self, head: &Head<'_>, arrival: Arrival<'_>) -> Result<Rc<Known>, Fault> {
-        let authenticator = &self.shared.authenticator;
+    fn known(&mut self, head: &Head<'_>, arrival: Arrival<'_>) -> Result<Rc<Known>, Stranger> {
         if self.asks_nobody {
             return Ok(Rc::clone(&self.anonymous));
         }
-        let mut shown = head.values("authorization");
-        let (authorization, another) = (shown.next(), shown.next());
-        if another.is_some() {
-            return Err(Fault::Malformed(
-                "the Authorization header stands twice; send it once",
-            ));
-        }
+        let authorization = authorization(head);
         let certificate = arrival.client_certificate;
-        let Some(proof) = authorization.or(certificate) else {
-            let found = authenticator.identify(None, None, self.unix_s())?;
-            return Ok(self.new_known(&found));
+        // What stands in a header counts before a certificate.
+        let shown = match &authorization {
+            Ok(Some(value)) => Some(Shown::Header(value)),
+            Ok(None) => certificate.map(Shown::Certificate),
+            Err(_) => None,
         };
         // Read before the keys are asked: they may change in between.
-        let generation = authenticator.generation();
-        let now_unix_s = self.unix_s();
-        if let Some(known) = self.memo.find(proof, generation, now_unix_s) {
+        let generation = self.shared.authenticator.generation();
+        if let Some(shown) = shown
+            && let Some(known) = self.memo.find(shown, generation, self.unix_s())
+        {
             return Ok(Rc::clone(known));
         }
-        let found = authenticator.identify(authorization, certificate, now_unix_s)?;
+        let found = self.find(authorization, arrival)?;
         let known = self.new_known(&found);
-        self.memo.keep(proof, generation, &known);
-        let caller = Caller {
-            known,
-            address: arrival.address,
-        };
-        self.tell_known(&caller);
-        Ok(caller.known)
+        if let Some(shown) = shown {
+            self.memo.keep(shown, generation, &known);
+            self.tell_known(&Caller {
+                known: Rc::clone(&known),
+                address: arrival.address,
+            });
+        }
+        Ok(known)
+    }
+
+    /// Who shows this, as all shards know it. Whoever is not known has been counted then, once; who is has not.
+    fn find(
+        &self,
+        authorization: Result<Option<&[u8]>, Fault>,
+        arrival: Arrival<'_>,
+    ) -> Result<Arc<Identity>, Stranger> {
+        let limiter = &self.shared.limiter;
+        let knock = |is_dear| limiter.knock(self.now_ns(), arrival.address, is_dear);
+        let mut knocked = None;
+        let (certificate, now_unix_s) = (arrival.client_certificate, self.unix_s());
+        let found = authorization.map_err(Stranger::from).and_then(|value| {
+            let authenticator = &self.shared.authenticator;
+            authenticator.identify_if(value, certificate, now_unix_s, || {
+                knocked = Some(knock(true)?);
+                Ok(())
+            })
+        });
+        match (&found, knocked) {
+            (Ok(_), Some(knocked)) => knocked.give_back(),
+            (Err(Stranger::Unknown(_)), Some(knocked)) => knocked.keep(),
+            // Seen without verifying anything.
+            (Err(Stranger::Unknown(_)), None) => knock(false)?.keep(),
+            (Ok(_), None) | (Err(Stranger::TooMany { .. }), _) => {}
+        }
+        found
     }
 
     /// A copy of our own, so that shards do not write each other's counts.
-    fn new_known(&self, identity: &crate::policy::Identity) -> Rc<Known> {
+    fn new_known(&self, identity: &Identity) -> Rc<Known> {
         Rc::new(Known::new(identity.clone()))
     }
 
@@ -72,25 +131,57 @@ impl Service {
         (self.unix_offset_ms + self.now_ms) / 1_000
     }
 
-    /// Refuses somebody who is not known, and says how to become it.
-    pub(super) fn refuse_unknown(
+    /// Nanoseconds of the process, for the limits.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.now_ms.saturating_mul(1_000_000)
+    }
+
+    /// Refuses somebody who is not known, and says how to become it, or when to come again.
+    pub(super) fn refuse_stranger(
         &mut self,
         request: &Request<'_, '_>,
-        fault: &Fault,
+        stranger: &Stranger,
         out: &mut Vec<u8>,
     ) -> Served {
-        self.tell_unknown(request, fault);
-        let resource = self.shared.authenticator.resource();
-        let challenge = challenge(resource, fault, &[]);
-        tracing::debug!(why = fault.detail(), "a caller is not known");
+        self.tell_stranger(request, stranger);
         let closing = Request {
             keep_alive: false,
             ..*request
         };
-        let reason = Reason::Unauthenticated {
-            fault: fault.told(),
-            status: fault.status(),
-        };
-        self.refuse_with(&closing, reason, ("WWW-Authenticate", &challenge), out)
+        match stranger {
+            Stranger::Unknown(fault) => {
+                let resource = self.shared.authenticator.resource();
+                let challenge = challenge(resource, fault, &[]);
+                tracing::debug!(why = fault.detail(), "a caller is not known");
+                let reason = Reason::Unauthenticated {
+                    fault: fault.told(),
+                    status: fault.status(),
+                };
+                self.refuse_with(&closing, reason, ("WWW-Authenticate", &challenge), out)
+            }
+            Stranger::TooMany {
+                limit,
+                retry_after_ms,
+                retry_after_s,
+            } => {
+                let reason = Reason::RateLimited {
+                    limit: *limit,
+                    retry_after_ms: *retry_after_ms,
+                };
+                let seconds = retry_after_s.to_string();
+                self.refuse_with(&closing, reason, ("Retry-After", &seconds), out)
+            }
+        }
+    }
+}
+
+/// The value of the one header; two of them would be read differently by different readers.
+fn authorization<'h>(head: &Head<'h>) -> Result<Option<&'h [u8]>, Fault> {
+    let mut all = head.values("authorization");
+    match (all.next(), all.next()) {
+        (_, Some(_)) => Err(Fault::Malformed(
+            "the Authorization header stands twice; send it once",
+        )),
+        (value, None) => Ok(value),
     }
 }

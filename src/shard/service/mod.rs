@@ -36,13 +36,13 @@ use super::channel::{Channel, Word};
 use super::dispatch::{Away, Dispatcher, Ending, write_ending};
 use super::exchange::Exchange;
 use super::known::Known;
-use super::known::Known;
 use super::memo::Memo;
 use super::stream::Stream;
 use super::{Message, Shared};
 
 pub(super) use authorize::Subject;
 pub(super) use frame::Frame;
+pub(super) use identify::Stranger;
 use made::Circumstances;
 pub(super) use made::target_of;
 pub(super) use request::{Arrival, Request};
@@ -110,8 +110,6 @@ pub struct Service {
     is_open: bool,
     auth_generation: u64,
     memo: Memo,
-    /// Where nobody is asked.
-    anonymous: Rc<Known>,
     /// Whether any tool wants arguments repeated in headers.
     has_param_headers: bool,
     clock: quanta::Clock,
@@ -151,7 +149,6 @@ impl Service {
             is_open: shared.rules.is_open() && shared.limiter.is_open(),
             auth_generation: shared.authenticator.generation(),
             memo: Memo::new(),
-            anonymous: Known::anonymous(),
             has_param_headers: false,
             clock: quanta::Clock::new(),
             log: options.access_log,

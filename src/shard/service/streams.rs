@@ -1,5 +1,7 @@
 //! Event streams that a client opens: who may, and what they begin with.
 
+use std::rc::Rc;
+
 use crate::audit::Kind;
 use crate::mcp::reply;
 use crate::mcp::route::{self, ListenFilter, OpenStream};
@@ -11,6 +13,7 @@ use crate::wire::http1::response::Body;
 use super::super::access::Answer;
 use super::super::carried::{Carried, Looks};
 use super::super::channel::Word;
+use super::super::known::Caller;
 use super::super::listen::{Followed, Listen};
 use super::super::stream::{Source, Stream, write_event};
 use super::channels::prime;
@@ -138,7 +141,7 @@ impl Service {
         filter: &ListenFilter<'_>,
         out: &mut Vec<u8>,
     ) -> Served {
-        let (listen, followed) = match self.heard(&id, request.principal(), filter) {
+        let (listen, followed) = match self.heard(&id, request.caller, filter) {
             Ok(heard) => heard,
             Err(reason) => return self.refuse(request, &Refusal::new(reason, Some(id)), out),
         };
@@ -161,11 +164,13 @@ impl Service {
     pub(super) fn heard(
         &mut self,
         id: &RawId<'_>,
-        principal: Principal,
+        caller: &Caller,
         filter: &ListenFilter<'_>,
     ) -> Result<(Listen, Followed), Reason<'static>> {
-        let catalog = &self.dispatcher.snapshot.load().catalog;
-        Listen::new(&self.shared, catalog, principal, id, filter)
+        let principal = caller.principal();
+        self.with_audience(caller, |service, catalog, hears| {
+            Listen::new(&service.shared, catalog, principal, id, filter, hears)
+        })
     }
 
     pub(super) fn opened(
@@ -186,6 +191,7 @@ impl Service {
         Served::Stream(Box::new(Stream {
             source,
             principal: request.principal(),
+            hearer: Some(Rc::clone(&request.caller.known)),
             written_ms: request.arrival.now_ms,
             until_ms: self.expiry_ms(&request.caller.known.identity),
             shown: self.shown(request),

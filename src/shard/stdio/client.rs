@@ -99,11 +99,15 @@ impl Client {
         }
         self.tasks.retain(|follow| !follow.is_over());
         for listener in &mut self.listeners {
-            listener.news(changes, |message| {
-                out.extend_from_slice(message);
-                out.push(b'\n');
-                true
-            });
+            listener.news(
+                changes,
+                |_| true,
+                |message| {
+                    out.extend_from_slice(message);
+                    out.push(b'\n');
+                    true
+                },
+            );
         }
     }
 }

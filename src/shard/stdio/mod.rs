@@ -20,8 +20,8 @@ use crate::gateway::Word as UpstreamWord;
 use crate::mcp::reply;
 use crate::mcp::route::{ListenFilter, Process, is_batch, route_stdio};
 use crate::mcp::{
-    Era, InlineId, Invocation, Message, Method, Notice, Operation, Principal, Reason, Refusal,
-    Revision, Route, scan,
+    Era, InlineId, Invocation, Message, Method, News, Notice, Operation, Principal, Reason,
+    Refusal, Revision, Route, scan,
 };
 use crate::metrics::ShardMetrics;
 use crate::task::Word;
@@ -384,7 +384,8 @@ impl<W: Write> StdioServer<W> {
         let snapshot = self.shared.snapshot.load_full();
         let principal = Principal::ANONYMOUS;
         let catalog = &snapshot.catalog;
-        let heard = Listen::new(&self.shared, catalog, principal, &invocation.id, filter);
+        let (id, mut hears) = (&invocation.id, |_: News<'_>| true);
+        let heard = Listen::new(&self.shared, catalog, principal, id, filter, &mut hears);
         let begun = heard.and_then(|(listen, followed)| {
             let mark = self.out.len();
             reply::acknowledged(&mut self.out, &listen.id, &listen.honoured(&followed));

@@ -15,6 +15,7 @@ fn everything_that_can_be_said_is_read() {
     let hash = hash_of("key");
     let config = parse(&format!(
         "listen: 0.0.0.0:8080
+tls: {{cert: cert.pem, key: key.pem, client_ca: ca.pem}}
 resource: HTTPS://MCP.example.com/mcp/
 scopes_supported: [read, write]
 auth:
@@ -140,11 +141,29 @@ fn what_cannot_be_meant_is_refused_with_its_line() {
         ("auth:\n  jwt:\n    - {issuer: \"https://i.example\", jwks: {file: k}}".to_owned(), "line 3: auth.jwt.audience"),
         // A token for the tools is none for the operator's listener.
         ("resource: https://m.example\nauth: {jwt: [{issuer: \"https://i.example\", jwks: {file: k}}]}\nadmin_auth: {jwt: [{issuer: \"https://i.example\", jwks: {file: k}}]}".to_owned(), "admin_auth.jwt.audience"),
+        // Nobody would be asked for the certificate by which he is to be known.
+        ("auth:\n  api_keys_file: k\n  mtls: {}".to_owned(), "line 3: auth.mtls: wants certificates that nobody is asked for; name a PEM file in tls.client_ca"),
+        ("auth: {mtls: {}}\ntls: {cert: a, key: b}".to_owned(), "tls.client_ca"),
+        ("auth: {mtls: {}}\ntls: {cert: a, key: b}\nadmin_tls: {cert: a, key: b, client_ca: c}".to_owned(), "auth.mtls"),
+        ("admin_auth: {mtls: {}}\ntls: {cert: a, key: b, client_ca: c}".to_owned(), "admin_tls.client_ca"),
     ] {
         let problem = parse(&text).unwrap_err();
         let shown = problem.to_string();
         assert!(shown.contains(words), "{text}\n{shown}");
         assert!(!shown.contains("pw@") && problem.exit_code == exit::CONFIG, "{shown}");
+    }
+}
+
+#[test]
+fn certificates_are_read_where_they_are_asked_for() {
+    for text in [
+        "auth: {mtls: {}}\ntls: {cert: a, key: b, client_ca: c}",
+        "auth: {mtls: {}}\ntls: {cert: a, key: b, client_ca: c, client_certificates: optional}",
+        "admin_auth: {mtls: {}}\nadmin_tls: {cert: a, key: b, client_ca: c}",
+        // Where nothing listens it does not matter.
+        "admin: off\nadmin_auth: {mtls: {}}",
+    ] {
+        assert!(parse(text).is_ok(), "{text}");
     }
 }
 

@@ -48,7 +48,14 @@ rates:
         exempt,
         ["127.0.0.1/32", "10.0.0.0/8", "::1/128", "192.0.2.1/32"]
     );
-    assert_eq!(parse("").unwrap().rates, RateOptions::default());
+    // What is written nowhere limits nobody but those who are not known.
+    let failures = |count| RateOptions {
+        auth_failure: Some(Rate::per_second(count)),
+        ..RateOptions::default()
+    };
+    assert_eq!(parse("").unwrap().rates, failures(100));
+    let text = "limits: {auth_failure_per_second_max: 7}";
+    assert_eq!(parse(text).unwrap().rates, failures(7));
 }
 
 #[test]
