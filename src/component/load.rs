@@ -57,7 +57,7 @@ pub struct Component {
     /// The one instance of everybody, for a component of that mode.
     singleton: Option<Arc<Live>>,
     definitions: ArcSwap<Definitions>,
-    digest: [u8; 32],
+    digest: Arc<str>,
     mode: EngineMode,
     has_imports: bool,
     starts_quickly: AtomicBool,
@@ -112,8 +112,8 @@ impl Component {
     }
 
     /// SHA-256 of the file, in hexadecimal.
-    pub fn digest(&self) -> String {
-        hex(&self.digest)
+    pub fn digest(&self) -> &Arc<str> {
+        &self.digest
     }
 
     /// The engine it was compiled for.
@@ -241,6 +241,7 @@ impl Runtime {
         }
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         let (mode, compiled) = self.compile(&digest, bytes)?;
+        let digest: Arc<str> = hex(&digest).into();
         let (has_imports, is_speaking) = (has_imports(&compiled), is_speaking(&compiled));
         let initial_memory_bytes = initial_memory_bytes(&compiled);
         let (tools, skipped) = tool::find(&compiled, compiled.engine());
@@ -254,7 +255,12 @@ impl Runtime {
         let is_host_aware = exports_host || is_speaking || options.instances != InstanceMode::Fresh;
         let name_shared: Arc<str> = name.into();
         let outward = Arc::clone(&self.outward);
-        let guard = Guard::new(Arc::clone(&name_shared), hex(&digest), grants, outward);
+        let guard = Guard::new(
+            Arc::clone(&name_shared),
+            Arc::clone(&digest),
+            grants,
+            outward,
+        );
         let component = Component {
             guard,
             id: self.component_ids.fetch_add(1, Ordering::Relaxed),

@@ -3,20 +3,46 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::audit::{Event, Kind, Outcome};
+use crate::catalog::Catalog;
 use crate::mcp::Method;
+use crate::policy::RuleRequest;
+
+use super::known::Caller;
 
 /// Who asked, from where, by which rule, of what, and with which arguments.
 #[derive(Clone, Debug)]
 pub(super) struct Trail {
-    pub(super) principal: Option<Arc<str>>,
-    pub(super) source: Option<IpAddr>,
-    pub(super) rule: Box<str>,
-    pub(super) component_digest: Box<str>,
-    pub(super) arguments_hash: Option<[u8; 32]>,
+    principal: Option<Arc<str>>,
+    source: Option<IpAddr>,
+    rule: Box<str>,
+    component_digest: Option<Arc<str>>,
+    arguments_hash: [u8; 32],
 }
 
 impl Trail {
+    /// Of a request that this rule allows; `""` where none is needed.
+    pub(super) fn of(
+        caller: &Caller,
+        request: &RuleRequest<'_>,
+        catalog: &Catalog,
+        rule: &str,
+    ) -> Box<Self> {
+        let mut components = catalog.components().iter();
+        let component = request
+            .component
+            .and_then(|name| components.find(|component| component.name() == name));
+        Box::new(Self {
+            principal: caller.known.name.clone(),
+            source: caller.address,
+            rule: rule.into(),
+            component_digest: component.map(|one| Arc::clone(one.digest())),
+            arguments_hash: Sha256::digest(request.arguments.unwrap_or(b"{}")).into(),
+        })
+    }
+
     /// Whether requests of this kind are noted: those that use what somebody offers.
     pub(super) fn is_kept_of(method: Method) -> bool {
         matches!(
@@ -42,8 +68,8 @@ impl Trail {
             method,
             target,
             rule: &self.rule,
-            component_digest: &self.component_digest,
-            arguments_hash: self.arguments_hash,
+            component_digest: self.component_digest.as_deref().unwrap_or_default(),
+            arguments_hash: Some(self.arguments_hash),
             detail: outcome,
             ..Event::new(kind, ending)
         }

@@ -75,7 +75,7 @@ where
             ))
         })?;
         // What a first run needs, any version of the component has; answers belong to the one that asked.
-        if work.recorded != Recorded::default() && *component.digest() != *work.order.digest {
+        if work.recorded != Recorded::default() && **component.digest() != *work.order.digest {
             return Err(NotRun::Impossible(format!(
                 "component {} was replaced while the task waited for answers, which were for the old one; ask for the task again",
                 work.order.component

@@ -37,7 +37,7 @@ const LOGGED_PER_SECOND: u64 = 5;
 /// What the instances of one component have in common.
 pub(crate) struct Guard {
     component: Arc<str>,
-    digest: Box<str>,
+    digest: Arc<str>,
     grants: Option<Arc<Grants>>,
     outward: Arc<Outward>,
     log: Throttle,
@@ -46,13 +46,13 @@ pub(crate) struct Guard {
 impl Guard {
     pub(crate) fn new(
         component: Arc<str>,
-        digest: String,
+        digest: Arc<str>,
         grants: Option<Arc<Grants>>,
         outward: Arc<Outward>,
     ) -> Arc<Self> {
         Arc::new(Self {
             component,
-            digest: digest.into(),
+            digest,
             grants,
             outward,
             log: Throttle::new(),

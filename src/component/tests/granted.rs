@@ -193,7 +193,7 @@ impl Court {
         denied
             .map(|told| {
                 assert_eq!(told.kind, Kind::SecurityViolation);
-                assert_eq!(told.digest, component.digest());
+                assert_eq!(told.digest, **component.digest());
                 assert!(!told.rule.is_empty(), "{told:?}");
                 (told.method, told.target, told.rule)
             })

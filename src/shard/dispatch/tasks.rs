@@ -90,7 +90,7 @@ impl TaskCall {
         let order = Order {
             arguments: arguments.to_vec(),
             component: component.name().into(),
-            digest: component.digest().into(),
+            digest: component.digest().as_ref().into(),
             revision: invocation.revision,
             capabilities: invocation.capabilities,
             client_info: invocation.client_info().map(Box::from).or(client_info),

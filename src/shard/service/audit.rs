@@ -3,8 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::audit::{Event, Kind, Outcome};
-use crate::catalog::Catalog;
-use crate::mcp::{Invocation, Reason};
+use crate::mcp::Reason;
 use crate::policy::RuleRequest;
 
 use super::super::known::Caller;
@@ -76,33 +75,6 @@ impl Service {
             arguments_hash: request.arguments.map(|text| Sha256::digest(text).into()),
             ..Event::new(kind, Outcome::Denied)
         });
-    }
-
-    /// What the log is to be told of a request once it is answered; none where nobody wants to know.
-    pub(super) fn trail(
-        &mut self,
-        caller: &Caller,
-        invocation: &Invocation<'_>,
-        request: &RuleRequest<'_>,
-        catalog: &Catalog,
-        rule: &str,
-    ) -> Option<Box<Trail>> {
-        let audit = self.audit.as_ref()?;
-        let called = Event::new(Kind::ComponentInvocation, Outcome::Ok);
-        if !Trail::is_kept_of(invocation.method()) || !audit.wants(&called) {
-            return None;
-        }
-        let mut components = catalog.components().iter();
-        let component = request
-            .component
-            .and_then(|name| components.find(|component| component.name() == name));
-        Some(Box::new(Trail {
-            principal: caller.known.name.clone(),
-            source: caller.address,
-            rule: rule.into(),
-            component_digest: component.map(|one| one.digest()).unwrap_or_default().into(),
-            arguments_hash: Some(Sha256::digest(request.arguments.unwrap_or(b"{}")).into()),
-        }))
     }
 
     /// A legacy session has begun or was ended. Its id is a credential, and stays out of the log.

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::audit::{Event, Kind, Outcome};
 use crate::catalog::{Catalog, Owner};
 use crate::mcp::route::Reference;
 use crate::mcp::{Invocation, Method, Operation, Reason, ShortName};
-use crate::policy::auth::{Fault, challenge};
-use crate::policy::{Decision, RateKeys, RuleRequest};
+use crate::policy::auth::{Fault, Resource, challenge};
+use crate::policy::{Decision, Limited, RateKeys, RuleRequest};
 
 use super::super::known::Caller;
 use super::super::trail::Trail;
@@ -68,12 +69,19 @@ impl<'b> Subject<'b> {
     ) -> RuleRequest<'s> {
         let (component, upstream) = self.owner(catalog);
         RuleRequest {
+            component,
+            upstream,
+            ..self.request_of_none(method)
+        }
+    }
+
+    /// The same, whoever has it.
+    fn request_of_none(&self, method: Method) -> RuleRequest<'_> {
+        RuleRequest {
             tool: self.tool.as_deref(),
             resource: self.resource.as_deref(),
             prompt: self.prompt.as_deref(),
             arguments: self.arguments,
-            component,
-            upstream,
             ..RuleRequest::new(method)
         }
     }
@@ -124,79 +132,106 @@ impl Service {
                 field: Some(("Retry-After", "1".to_owned())),
             });
         }
-        let snapshot = std::sync::Arc::clone(self.dispatcher.snapshot.load());
         let subject = Subject::of(&invocation.operation);
-        let request = subject.request(invocation.method(), &snapshot.catalog);
-        let (component, upstream) = (request.component, request.upstream);
-        let rule = self.ask_rules(caller, invocation, &request)?;
-        let is_known = component.is_some() || upstream.is_some();
+        let refused = match self.judge(caller, invocation, &subject) {
+            Ok(trail) => return Ok(trail),
+            Err(refused) => refused,
+        };
+        let Refused { denied, rule } = refused;
+        let (method, reason) = (invocation.method(), &denied.reason);
+        tracing::debug!(principal = caller.known.shown(), method = method.name(), %reason, "denied");
+        // Whose it is does not matter any more.
+        let request = subject.request_of_none(method);
+        self.tell_denied(caller, &request, reason, &rule);
+        Err(denied)
+    }
+
+    /// What the rules and the limits say. Borrows what all shards have in common instead of counting references to it: they would
+    /// write that count for each other.
+    fn judge<'b>(
+        &mut self,
+        caller: &Caller,
+        invocation: &Invocation<'b>,
+        subject: &Subject<'_>,
+    ) -> Result<Option<Box<Trail>>, Refused<'b>> {
+        let (now_ns, shared) = (self.now_ns(), &self.shared);
+        let catalog = &self.dispatcher.snapshot.load().catalog;
+        let request = subject.request(invocation.method(), catalog);
+        let identity = &caller.known.identity;
+        let decision = match invocation.operation {
+            Operation::Subscribe { .. } => shared.rules.decide_following(identity, &request),
+            _ => shared.rules.decide(identity, &request),
+        };
+        let resource = shared.authenticator.resource();
+        let rule = allowing(decision, invocation.method(), resource)?;
+        let is_known = request.component.is_some() || request.upstream.is_some();
         let keys = RateKeys {
             principal: caller.principal(),
             address: caller.address,
             session: invocation.session,
-            tool: subject.tool.as_deref().filter(|_| is_known),
-            component,
-            upstream,
-            tier: caller.known.identity.tier.as_deref(),
+            tool: request.tool.filter(|_| is_known),
+            component: request.component,
+            upstream: request.upstream,
+            tier: identity.tier.as_deref(),
             ..RateKeys::new(invocation.method())
         };
-        let limiter = std::sync::Arc::clone(&self.shared.limiter);
-        let Err(limited) = limiter.check(self.now_ns(), &keys) else {
-            return Ok(self.trail(caller, invocation, &request, &snapshot.catalog, &rule));
-        };
+        shared.limiter.check(now_ns, &keys)?;
+        let called = Event::new(Kind::ComponentInvocation, Outcome::Ok);
+        let is_told = self.audit.as_ref().is_some_and(|log| log.wants(&called));
+        let is_told = is_told && Trail::is_kept_of(invocation.method());
+        Ok(is_told.then(|| Trail::of(caller, &request, catalog, rule)))
+    }
+}
+
+/// Why not, and which rule or limit says so.
+struct Refused<'b> {
+    denied: Denied<'b>,
+    rule: Box<str>,
+}
+
+impl From<Limited<'_>> for Refused<'_> {
+    fn from(limited: Limited<'_>) -> Self {
         let retry_after = limited.retry_after_s().to_string();
         let reason = Reason::RateLimited {
             limit: ShortName::new(limited.limit),
             retry_after_ms: limited.retry_after_ms,
         };
-        self.tell_denied(caller, &request, &reason, limited.limit);
-        Err(Denied {
-            reason,
-            field: Some(("Retry-After", retry_after)),
-        })
+        Self {
+            denied: Denied {
+                reason,
+                field: Some(("Retry-After", retry_after)),
+            },
+            rule: limited.limit.into(),
+        }
     }
+}
 
-    fn ask_rules<'b>(
-        &mut self,
-        caller: &Caller,
-        invocation: &Invocation<'b>,
-        request: &RuleRequest<'_>,
-    ) -> Result<String, Denied<'b>> {
-        let identity = &caller.known.identity;
-        let method = invocation.method();
-        let rules = std::sync::Arc::clone(&self.shared.rules);
-        let decision = match invocation.operation {
-            Operation::Subscribe { .. } => rules.decide_following(identity, request),
-            _ => rules.decide(identity, request),
-        };
-        let (denied, rule) = match decision {
-            Decision::Allow { rule } => return Ok(rule.unwrap_or_default().to_owned()),
-            Decision::Deny { rule } => {
-                let name = rule.map(ShortName::new);
-                let reason = Reason::Forbidden { method, rule: name };
-                let denied = Denied {
-                    reason,
-                    field: None,
-                };
-                (denied, rule.unwrap_or("no rule allows it"))
-            }
-            Decision::NeedsScopes { scopes, rule } => {
-                let needed: Vec<Box<str>> = scopes.split(' ').map(Box::from).collect();
-                let resource = self.shared.authenticator.resource();
-                let text = challenge(resource, &Fault::Scopes(Vec::new()), &needed);
-                let denied = Denied {
-                    reason: Reason::NeedsScopes {
-                        rule: ShortName::new(rule),
-                    },
-                    field: Some(("WWW-Authenticate", text)),
-                };
-                (denied, rule)
-            }
-        };
-        tracing::debug!(principal = caller.known.shown(), method = method.name(), reason = %denied.reason, "denied");
-        self.tell_denied(caller, request, &denied.reason, rule);
-        Err(denied)
-    }
+/// The rule that allows it; `""` where none is needed.
+fn allowing<'r, 'b>(
+    decision: Decision<'r>,
+    method: Method,
+    resource: Option<&Resource>,
+) -> Result<&'r str, Refused<'b>> {
+    let (reason, field, rule) = match decision {
+        Decision::Allow { rule } => return Ok(rule.unwrap_or_default()),
+        Decision::Deny { rule } => {
+            let name = rule.map(ShortName::new);
+            let reason = Reason::Forbidden { method, rule: name };
+            (reason, None, rule.unwrap_or("no rule allows it"))
+        }
+        Decision::NeedsScopes { scopes, rule } => {
+            let needed: Vec<Box<str>> = scopes.split(' ').map(Box::from).collect();
+            let text = challenge(resource, &Fault::Scopes(Vec::new()), &needed);
+            let reason = Reason::NeedsScopes {
+                rule: ShortName::new(rule),
+            };
+            (reason, Some(("WWW-Authenticate", text)), rule)
+        }
+    };
+    Err(Refused {
+        denied: Denied { reason, field },
+        rule: rule.into(),
+    })
 }
 
 #[cfg(test)]

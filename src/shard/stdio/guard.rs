@@ -61,17 +61,12 @@ impl<W: Write> StdioServer<W> {
         if !shared.audit.is_on() || !Trail::is_kept_of(invocation.method()) {
             return Ok(None);
         }
-        let mut components = snapshot.catalog.components().iter();
-        let component = request
-            .component
-            .and_then(|name| components.find(|component| component.name() == name));
-        Ok(Some(Box::new(Trail {
-            principal: None,
-            source: None,
-            rule: rule.into(),
-            component_digest: component.map(|one| one.digest()).unwrap_or_default().into(),
-            arguments_hash: Some(Sha256::digest(request.arguments.unwrap_or(b"{}")).into()),
-        })))
+        Ok(Some(Trail::of(
+            &self.caller,
+            &request,
+            &snapshot.catalog,
+            rule,
+        )))
     }
 
     fn tell_denied(&self, kind: Kind, request: &RuleRequest<'_>, rule: Option<&str>) {

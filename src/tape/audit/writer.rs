@@ -19,7 +19,7 @@ use crate::secret::redactor;
 use super::super::disk::{BUFFER_BYTES, Disk, Open, write_all};
 use super::super::files::write_new;
 use super::super::lane::{Bell, Lane};
-use super::super::recorder::{GATHER, Stopped, until};
+use super::super::recorder::{Stopped, until};
 use super::lane::{TIME_BYTES, now_ms};
 use super::segment::{HEAD_FILE, Segment, segments, span};
 use super::{AuditOptions, Counters, Request, about, told};
@@ -29,6 +29,10 @@ const LINE_BYTES_MAX: usize = 2 * MEMBERS_BYTES_MAX + FRAME_BYTES_MAX;
 
 /// A line, and the checkpoint that may follow it, fit an empty buffer many times.
 const _: () = assert!(8 * LINE_BYTES_MAX <= 3 * BUFFER_BYTES);
+
+/// How long events gather before they are written: each round costs a few switches between threads, whatever it writes. A lane holds a
+/// quarter of a second of a busy shard.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Pause before a write that failed is tried again; doubled by each failure in a row.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -57,7 +57,7 @@ impl Bench {
         let order = Order {
             arguments: b"{}".to_vec(),
             component: "jobs".into(),
-            digest: self.component.digest().into(),
+            digest: self.component.digest().as_ref().into(),
             ..samples::order()
         };
         Work {
