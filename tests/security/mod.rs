@@ -1,5 +1,20 @@
 //! What servers and gateways of this kind have really been broken by, each as a test of its own.
 //!
+//! | incident | here |
+//! |---|---|
+//! | answers of one client to another (CVE-2026-25536) | `gateway::crossing` |
+//! | sessions taken over, predictable ids (CVE-2026-33946, CVE-2025-6515) | [`sessions`] |
+//! | tokens of others, missing authentication, wrong audience | [`callers`], [`tokens`], `policy::auth::tests` |
+//! | DNS rebinding (CVE-2025-66414, CVE-2026-42559, CVE-2026-34742) | [`hosts`] |
+//! | header and body disagree | [`smuggling`] |
+//! | programs and addresses from the wire (CVE-2025-6514, CVE-2025-49596) | [`upstreams`] |
+//! | privileged headers on the data port (GHSA-g53w-w6mj-hrpp) | [`upstreams`] |
+//! | arguments that become headers or paths (CVE-2026-29791) | [`upstreams`] |
+//! | metadata services and files that a tool was never granted (CVE-2026-26118) | [`grants`], `component::tests::granted` |
+//! | tools that change, shadow others, or drive a terminal | [`tools`] |
+//!
+//! The same, each with the tests that hold it:
+//!
 //! | | incident | held by |
 //! |---|---|---|
 //! | M1 | answers of one client to another (CVE-2026-25536) | `gateway::crossing::nothing_crosses_on_…`: a thousand clients with the same ids on shared connections and pipes |
@@ -12,8 +27,6 @@
 //! | M8 | arguments that become headers or paths (CVE-2026-29791) | `upstreams::an_argument_that_becomes_a_header_cannot_end_it` |
 //! | M9 | metadata services and inner addresses (CVE-2026-26118) | `grants::*`, `component::tests::granted`; `control::fetch::tests`, `upstream::credential::tests::every_spelling_of_an_inner_address_is_known`, `gateway::credentials::an_upstream_that_leads_to_an_inner_address_…` |
 //! | M10 | tools that change, shadow others, or drive a terminal | `tools::*`; `catalog::pin`, `mcp::neutral` |
-//!
-//! Beside them: [`audit`], [`secrets`], [`management`], [`stdio`].
 
 mod audit;
 mod callers;
