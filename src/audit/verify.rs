@@ -323,6 +323,8 @@ impl Verifier {
         }
         match (self.head, self.key) {
             (Some(head), Some(key)) if !head.is_genuine(&key) => self.find(None, Fault::FalseHead),
+            // Of a log that was killed before it wrote how far it goes.
+            (Some(head), _) if head.link == Link::BEGINNING && self.begins_whole() => {}
             (Some(head), _) if !self.head_found => {
                 let head = head.link.seq;
                 self.find(None, Fault::CutOff { head });
@@ -332,6 +334,11 @@ impl Verifier {
         }
         self.report.last = self.last.map_or(0, |last| last.seq);
         self.report
+    }
+
+    /// Whether the first line that was read is the first of all.
+    fn begins_whole(&self) -> bool {
+        self.report.first == 1
     }
 
     fn begin(&mut self, line: &Line<'_>) {

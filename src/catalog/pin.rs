@@ -119,7 +119,11 @@ impl<'j> Inspector<'j> {
             return true;
         };
         self.names.add(source, name);
-        let members = serde_json::from_str(entry).unwrap_or_default();
+        // One that cannot be read would always say the same.
+        let Ok(members) = serde_json::from_str(entry) else {
+            tracing::error!(%source, tool = %name.escape_debug(), "a tool is not offered: what it says of itself cannot be read");
+            return false;
+        };
         judge.may_be_offered(source, Definition::of(name, &members))
     }
 

@@ -28,7 +28,7 @@ Examples:
   margay tool call get-forecast weather.wasm --args @arguments.json
   margay tool diff                     what tools say of themselves that was
                                        not approved
-  margay tool approve upstream:docs/search";
+  margay tool approve upstream:docs/search --sha256 0d8a3a1f6f0f9b1c";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ToolCommand {
@@ -56,8 +56,11 @@ pub(super) enum ToolCommand {
         #[arg(required_unless_present = "all")]
         name: Option<String>,
         /// All that wait.
-        #[arg(long, conflicts_with = "name")]
+        #[arg(long, conflicts_with_all = ["name", "sha256"])]
         all: bool,
+        /// Only if it still says what has this digest, as `tool diff` shows it: it may have changed again since.
+        #[arg(long, value_name = "DIGEST")]
+        sha256: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -79,7 +82,12 @@ pub(super) enum ToolCommand {
 pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
     match command {
         ToolCommand::Diff { name, common } => pinned::diff(name.as_deref(), common),
-        ToolCommand::Approve { name, common, .. } => pinned::approve(name.as_deref(), common),
+        ToolCommand::Approve {
+            name,
+            sha256,
+            common,
+            ..
+        } => pinned::approve(name.as_deref(), sha256.as_deref(), common),
         ToolCommand::List {
             components,
             json,

@@ -5,6 +5,7 @@
 pub mod authority;
 pub mod guests;
 mod jobs;
+pub mod key;
 pub mod process;
 pub mod sse;
 pub mod upstream;
@@ -324,6 +325,28 @@ impl<S: Read + Write> Client<S> {
                 self.failed
             );
         }
+    }
+
+    /// Reads up to the next line that begins so, and gives the rest of it.
+    fn line(&mut self, beginning: &str) -> String {
+        loop {
+            let text = String::from_utf8_lossy(&self.unread).into_owned();
+            let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+            if let Some(line) = whole.lines().find(|line| line.starts_with(beginning)) {
+                let end = whole.find(line).unwrap() + line.len();
+                self.unread.drain(..end);
+                return line[beginning.len()..].trim().to_owned();
+            }
+            assert!(
+                self.more() > 0,
+                "the stream ended before {beginning}: {text:?}"
+            );
+        }
+    }
+
+    /// The id of a stream's next event.
+    pub fn event_id(&mut self) -> String {
+        self.line("id:")
     }
 
     /// Reads the next event's data from a stream.

@@ -4,33 +4,12 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::harness::key::Key;
 use crate::harness::sse::Session;
 use crate::harness::{Answer, Appliance, binary, modern};
 
-struct Key {
-    text: String,
-    hash: String,
-}
-
-/// A key as an operator makes one.
 fn key(name: &str) -> Key {
-    let output = Command::new(binary())
-        .args(["key", "new", name])
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let word = |prefix: &str| {
-        let mut words =
-            text.split(|letter: char| letter.is_whitespace() || "{},'\"".contains(letter));
-        let found = words.find(|word| word.starts_with(prefix));
-        found
-            .unwrap_or_else(|| panic!("no {prefix} in {text}"))
-            .to_owned()
-    };
-    Key {
-        text: word("mgy_"),
-        hash: word("sha256:"),
-    }
+    Key::new(name)
 }
 
 fn post(appliance: &Appliance, key: Option<&Key>, method: &str, params: Value) -> Answer {
@@ -92,6 +71,7 @@ fn without_a_key_nobody_gets_further_than_the_challenge() {
         200
     );
     let wrong = Key {
+        name: String::new(),
         text: format!("{}x", ann.text),
         hash: String::new(),
     };

@@ -96,7 +96,12 @@ fn a_tool_that_changes_is_blocked_until_an_operator_approves_it() {
     ] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
-    let (code, shown) = front.margay(&["tool", "approve", "upstream:docs/who"]);
+    let digest = shown.lines().next().unwrap().rsplit(' ').next().unwrap();
+    let approve = ["tool", "approve", "upstream:docs/who", "--sha256"];
+    let approve = |digest| front.margay(&[&approve[..], &[digest]].concat());
+    let (code, refused) = approve("0123456789abcdef");
+    assert!(code != 0 && refused.contains("another digest"), "{refused}");
+    let (code, shown) = approve(digest);
     assert_eq!((code, shown.trim()), (0, "approved upstream:docs/who"));
     appliance.eventually("the approved tool is listed", || {
         listed(appliance, "who").is_some()

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::key::Key;
 use crate::harness::upstream::Script;
-use crate::harness::{Appliance, modern};
+use crate::harness::{Appliance, Client, modern};
 
 fn front(upstream: &crate::harness::upstream::HttpUpstream) -> Appliance {
     let config = format!(
@@ -112,5 +113,143 @@ fn an_argument_that_becomes_a_header_cannot_end_it() {
     for entry in heard.as_array().unwrap() {
         let headers = entry["headers"].to_string().to_lowercase();
         assert!(!headers.contains("x-injected\""), "{headers}");
+    }
+}
+
+/// GHSA-g53w-w6mj-hrpp: a header meant for the inside of a gateway, and a secret that everybody knows, were as good as a token.
+#[test]
+fn no_header_stands_for_a_proof_and_there_is_no_proof_that_everybody_knows() {
+    let ann = Key::new("ann");
+    let admin = Key::new("admin");
+    let config = format!(
+        "auth: {{api_keys: [{}]}}\nadmin_auth: {{api_keys: [{}]}}\n",
+        ann.entry(""),
+        admin.entry("")
+    );
+    let appliance = Appliance::with(&[], &config);
+    let (body, headers) = modern(1, "tools/list", json!({}));
+    let listeners = [appliance.address, appliance.admin];
+    let claims = [
+        "X-Margay-Principal: api-key:ann",
+        "X-Margay-Internal: 1",
+        "X-Forwarded-User: ann",
+        "X-Remote-User: ann",
+        "X-Forwarded-For: 127.0.0.1",
+        "X-Forwarded-Client-Cert: Subject=\"CN=ann\"",
+        "X-Ssl-Client-Verify: SUCCESS",
+        "X-Api-Key: ann",
+        "X-Internal-Token: secret",
+        "Proxy-Authorization: Bearer admin",
+        "Cookie: token=ann",
+    ];
+    let mut tried: Vec<String> = claims.map(|line| format!("{line}\r\n")).to_vec();
+    tried.extend(PRIVILEGED[1..].iter().map(|line| format!("{line}\r\n")));
+    for guess in [
+        "admin",
+        "secret",
+        "margay",
+        "ann",
+        "null",
+        "undefined",
+        &ann.hash,
+        "",
+    ] {
+        tried.push(format!("Authorization: Bearer {guess}\r\n"));
+    }
+    for address in listeners {
+        for lines in &tried {
+            let mut client = Client::connect(address);
+            let request = format!(
+                "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n{headers}{lines}Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            client.send(request);
+            let status = client.answer().status;
+            assert!(matches!(status, 400 | 401), "{lines:?} is {status}");
+        }
+    }
+    // Each listener has its own keys.
+    for (address, key) in [(appliance.admin, &ann), (appliance.address, &admin)] {
+        let mut client = Client::connect(address);
+        client.send(format!(
+            "GET /{} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{}\r\n",
+            if address == appliance.admin {
+                "metrics"
+            } else {
+                "mcp"
+            },
+            key.header()
+        ));
+        assert_eq!(client.answer().status, 401);
+    }
+    let answer = appliance
+        .connect()
+        .post(&body, &format!("{headers}{}", ann.header()));
+    assert_eq!(answer.status, 200);
+}
+
+/// What a caller shows is for us alone.
+#[test]
+fn a_callers_own_proof_is_in_no_request_log_metric_answer_or_file_of_ours() {
+    for script in [Script::legacy("docs"), Script::modern("docs")] {
+        let ann = Key::new("ann");
+        let upstream = script.http();
+        let folder = crate::harness::scratch("proof");
+        let config = format!(
+            "state_dir: {dir}/state\naccess_log: {dir}/access.jsonl\naudit: {{dir: {dir}/audit}}\nlog_level: trace\n\
+             auth: {{api_keys: [{}]}}\nupstreams: {{docs: {{url: \"{}\", prefix: never}}}}\n",
+            ann.entry(""),
+            upstream.url(),
+            dir = folder.display()
+        );
+        let mut appliance = Appliance::with(&[], &config);
+        let call = |name: &str, arguments: Value| {
+            let params = json!({"name": name, "arguments": arguments});
+            let (body, headers) = modern(1, "tools/call", params);
+            appliance
+                .connect()
+                .post(&body, &format!("{headers}{}", ann.header()))
+        };
+        appliance.eventually("its tools are offered", || {
+            call("who", json!({})).json()["result"].is_object()
+        });
+        let mut seen = String::new();
+        for (name, arguments) in [
+            ("repeat", json!({"text": "hello"})),
+            ("meta", json!({})),
+            ("fail", json!({})),
+            ("error", json!({})),
+            ("nobody", json!({})),
+        ] {
+            seen += &String::from_utf8_lossy(&call(name, arguments).body);
+        }
+        let wrong = format!("{}Authorization: Bearer {}x\r\n", "", ann.text);
+        let (body, headers) = modern(1, "tools/list", json!({}));
+        let answer = appliance
+            .connect()
+            .post(&body, &format!("{headers}{wrong}"));
+        seen += &answer.head;
+        seen += &String::from_utf8_lossy(&answer.body);
+        seen += &String::from_utf8_lossy(&Client::connect(appliance.admin).get("/metrics").body);
+        appliance.signal("TERM");
+        appliance.wait();
+        seen += &appliance.stderr();
+        seen += &Value::from(upstream.entries()).to_string();
+        let mut files = vec![folder.clone(), appliance.folder.join("state")];
+        let mut count = 0;
+        while let Some(path) = files.pop() {
+            match std::fs::read_dir(&path) {
+                Ok(entries) => files.extend(entries.map(|entry| entry.unwrap().path())),
+                Err(_) => {
+                    count += 1;
+                    let bytes = std::fs::read(&path).unwrap_or_default();
+                    seen += &String::from_utf8_lossy(&bytes);
+                }
+            }
+        }
+        assert!(count >= 3 && seen.contains("api-key:ann") && seen.contains("hello"));
+        let secret = ann.text.strip_prefix("mgy_ann_").unwrap();
+        assert!(secret.len() >= 40, "{secret}");
+        assert!(!seen.contains(secret), "it is shown somewhere");
     }
 }

@@ -32,11 +32,31 @@ pub(super) fn diff(name: Option<&str>, common: &Common) -> Result<u8, Problem> {
     Ok(exit::TOOL)
 }
 
-pub(super) fn approve(name: Option<&str>, common: &Common) -> Result<u8, Problem> {
+/// Digits of a digest that are shown, and asked for at least.
+const DIGITS: usize = 16;
+
+pub(super) fn approve(
+    name: Option<&str>,
+    sha256: Option<&str>,
+    common: &Common,
+) -> Result<u8, Problem> {
     let config = common.load(&common.overrides(&[]), LogLevel::Warn)?;
-    let approved = pins::approve(&config.pinning.path, name)?;
+    let sha256 = sha256.map(str::to_ascii_lowercase);
+    if let Some(short) = sha256.as_deref().filter(|text| text.len() < DIGITS) {
+        let rule = format!("has fewer than {DIGITS} digits, so that another could have it, too");
+        let remedy = "write it as `margay tool diff` shows it";
+        return Err(Problem::operator(
+            exit::USAGE,
+            "--sha256",
+            short,
+            rule,
+            remedy,
+        ));
+    }
+    let approved = pins::approve(&config.pinning.path, name, sha256.as_deref())?;
     if approved.is_empty() {
         return match name {
+            Some(name) if sha256.is_some() => Err(changed(name, &config.pinning.path)),
             Some(name) => Err(unknown(name, &config.pinning.path)),
             None => print_line("nothing waits for approval"),
         };
@@ -59,7 +79,14 @@ fn show(pin: &Pin, text: &mut String) {
     } else {
         "new"
     };
-    let _ = writeln!(text, "{word} {}/{}", pin.source, pin.tool.escape_debug());
+    let digest = waiting.sha256.get(..DIGITS).unwrap_or(&waiting.sha256);
+    let _ = writeln!(
+        text,
+        "{word} {}/{} --sha256 {}",
+        pin.source,
+        pin.tool.escape_debug(),
+        digest.escape_debug()
+    );
     let none = Map::new();
     let before = pin.approved.as_ref().map_or(&none, |said| &said.definition);
     let names: BTreeSet<&String> = before.keys().chain(waiting.definition.keys()).collect();
@@ -85,6 +112,15 @@ fn plain(value: &Value) -> String {
             .to_string()
             .replace("\\\"", "\""),
     }
+}
+
+fn changed(name: &str, path: &std::path::Path) -> Problem {
+    let rule = format!(
+        "says now what has another digest, or is no tool that waits for approval in {}",
+        path.display()
+    );
+    let remedy = "`margay tool diff` shows what it says now";
+    Problem::operator(exit::NO_INPUT, "tool", format!("`{name}`"), rule, remedy)
 }
 
 fn unknown(name: &str, path: &std::path::Path) -> Problem {

@@ -205,17 +205,10 @@ pub(super) const FOR_CHILDREN: &[i64] = &[
 
 /// Calls that are let through only where an argument has one of these values.
 pub(super) const ONLY_WITH: &[(i64, u8, &[u64])] = &[
-    // Families of addresses: the internet's, Unix, and what `getaddrinfo` asks about the host's own addresses.
-    (
-        SYS_socket,
-        0,
-        &[
-            AF_INET as u64,
-            AF_INET6 as u64,
-            AF_UNIX as u64,
-            AF_NETLINK as u64,
-        ],
-    ),
+    // Families of addresses: the internet's. Not Unix, whose sockets have
+    // paths that Landlock does not see: whoever starts containers and services listens there. The C library asks caches of names
+    // on them, and goes on without.
+    (SYS_socket, 0, &[AF_INET as u64, AF_INET6 as u64]),
     (SYS_socketpair, 0, &[AF_UNIX as u64]),
     (
         SYS_ioctl,
@@ -234,6 +227,9 @@ pub(super) const ONLY_WITH: &[(i64, u8, &[u64])] = &[
         ],
     ),
 ];
+
+/// What `getaddrinfo` asks about the host's own addresses: the family of a socket, and the one protocol of it that it may have.
+pub(super) const ABOUT_ADDRESSES: (u64, u64) = (AF_NETLINK as u64, NETLINK_ROUTE as u64);
 
 /// What nothing in this process does unless somebody else has taken it over: it ends at once.
 pub(super) const HOSTILE: &[i64] = &[

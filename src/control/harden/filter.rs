@@ -43,6 +43,12 @@ fn programs(has_children: bool) -> Result<[BpfProgram; 3], String> {
     for (call, argument, values) in calls::ONLY_WITH {
         allowed.insert(*call, one_of(*argument, values)?);
     }
+    let (family, protocol) = calls::ABOUT_ADDRESSES;
+    let asks = [(0, family), (2, protocol)]
+        .map(|(argument, value)| condition(argument, SeccompCmpOp::Eq, value));
+    let asks = asks.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let asks = SeccompRule::new(asks).map_err(|error| error.to_string())?;
+    allowed.entry(libc::SYS_socket).or_default().push(asks);
     // A thread, never a process. 0: the flags.
     let threads = u64::from(libc::CLONE_THREAD.unsigned_abs());
     let is_thread = condition(0, SeccompCmpOp::MaskedEq(threads), threads)?;

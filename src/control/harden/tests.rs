@@ -142,6 +142,16 @@ fn network(listener: &TcpListener) {
         socket2::Type::RAW,
         None,
     ));
+    // Packet filters.
+    refused(socket2::Socket::new(
+        socket2::Domain::from(libc::AF_NETLINK),
+        socket2::Type::RAW,
+        Some(socket2::Protocol::from(libc::NETLINK_NETFILTER)),
+    ));
+    // Whoever starts containers listens on a path, which Landlock does not see.
+    refused(std::os::unix::net::UnixStream::connect("/run/docker.sock"));
+    refused(std::os::unix::net::UnixDatagram::unbound());
+    assert!(std::os::unix::net::UnixStream::pair().is_ok());
     assert!(std::net::ToSocketAddrs::to_socket_addrs("localhost:1").is_ok());
 }
 

@@ -15,6 +15,9 @@ use crate::error::{Problem, exit};
 /// Bytes of a file that is read: far more than the definitions of all tools that there may be.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// Tools of one owner that are kept: as many as one lists, and as many that it has listed before.
+const TOOLS_PER_SOURCE_MAX: usize = 20_000;
+
 /// What a tool said of itself, and when.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -106,6 +109,11 @@ impl PinFile {
     pub(super) fn write(&self, path: &Path) -> Result<(), Problem> {
         let text = serde_json::to_vec_pretty(self)
             .expect("invariant: strings, numbers and JSON values always serialize");
+        if text.len() as u64 > FILE_BYTES_MAX {
+            // Nobody could read it again.
+            let rule = format!("would be larger than {FILE_BYTES_MAX} bytes");
+            return Err(problem(path, rule));
+        }
         let folder = path.parent().unwrap_or(Path::new("."));
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
         let written = (|| {
@@ -124,6 +132,11 @@ impl PinFile {
     /// The tools, in the order in which they were first seen.
     pub fn pins(&self) -> &[Pin] {
         &self.tools
+    }
+
+    #[cfg(test)]
+    pub(super) fn push(&mut self, pin: Pin) {
+        self.tools.push(pin);
     }
 
     /// Notes what a tool says of itself now.
@@ -145,6 +158,14 @@ impl PinFile {
             .iter_mut()
             .find(|pin| pin.source == source && pin.tool == tool);
         let Some(pin) = known else {
+            let of_source = self.tools.iter().filter(|pin| pin.source == source);
+            if of_source.count() >= TOOLS_PER_SOURCE_MAX {
+                // Whoever invents names fills no file with them, and has none of them approved by being seen.
+                return Sight {
+                    standing: Seen::New,
+                    is_news: false,
+                };
+            }
             let (approved, waiting) = match accepts_new {
                 true => (Some(said), None),
                 false => (None, Some(said)),
@@ -190,10 +211,18 @@ impl PinFile {
     }
 
     /// Approves what waits: of the tool of this name, with or without its source before a slash, or of all.
-    pub(super) fn approve(&mut self, name: Option<&str>, at: u64) -> Vec<Pin> {
+    pub(super) fn approve(
+        &mut self,
+        name: Option<&str>,
+        sha256: Option<&str>,
+        at: u64,
+    ) -> Vec<Pin> {
         let mut approved = Vec::new();
         for pin in &mut self.tools {
-            if name.is_some_and(|name| !pin.is_called(name)) {
+            let is_other = |said: &Said| sha256.is_some_and(|hash| !said.sha256.starts_with(hash));
+            if name.is_some_and(|name| !pin.is_called(name))
+                || pin.waiting.as_ref().is_some_and(is_other)
+            {
                 continue;
             }
             if let Some(said) = pin.waiting.take() {

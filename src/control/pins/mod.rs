@@ -13,9 +13,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::audit::{Audit, Event, Kind, Outcome};
 use crate::catalog::pin::{Definition, Judge, Source, Twins};
-use crate::error::Problem;
+use crate::error::{Problem, exit};
 
 pub use file::{Pin, PinFile, Seen};
+
+/// What was told and is not told again; whoever invents names decides how much that would be.
+const TOLD_COUNT_MAX: usize = 10_000;
 
 /// What becomes of a tool that says something else of itself than was approved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,9 +109,15 @@ impl Pins {
     /// Writes down what was seen, if there is anything new. Called once a catalogue is made.
     pub fn save(&self) {
         let mut state = lock(&self.state);
-        if !std::mem::take(&mut state.is_dirty) {
+        if !state.is_dirty {
             return;
         }
+        let stamp = file::stamp(&self.options.path);
+        if stamp.is_some() && stamp != state.stamp {
+            // Somebody has approved something that was not looked at yet, which must not be written over.
+            return;
+        }
+        state.is_dirty = false;
         match state.file.write(&self.options.path) {
             Ok(()) => state.stamp = file::stamp(&self.options.path),
             Err(problem) => {
@@ -132,6 +141,9 @@ impl Pins {
             detail: &what,
             ..Event::new(Kind::SecurityViolation, outcome)
         });
+        if state.told.len() >= TOLD_COUNT_MAX {
+            state.told.clear();
+        }
         state.told.insert(what);
     }
 }
@@ -200,10 +212,28 @@ impl std::fmt::Debug for Pins {
 
 /// Approves what is waiting in a file: of this tool, or of all; what was approved.
 ///
-/// Errors: the file cannot be read or written.
-pub fn approve(path: &Path, name: Option<&str>) -> Result<Vec<Pin>, Problem> {
+/// Shape: with `sha256`, only what has a digest that begins so: what was looked at may have been changed again since.
+/// Errors: the file cannot be read or written, or several tools are called so.
+pub fn approve(path: &Path, name: Option<&str>, sha256: Option<&str>) -> Result<Vec<Pin>, Problem> {
     let mut file = PinFile::read(path)?;
-    let approved = file.approve(name, unix_s());
+    let waiting =
+        |pin: &&Pin| pin.waiting.is_some() && name.is_some_and(|name| pin.is_called(name));
+    let meant: Vec<String> = file
+        .pins()
+        .iter()
+        .filter(waiting)
+        .map(|pin| format!("{}/{}", pin.source, pin.tool.escape_debug()))
+        .collect();
+    if let [_, _, ..] = meant.as_slice() {
+        return Err(Problem::operator(
+            exit::USAGE,
+            "tool",
+            name.unwrap_or_default(),
+            "is what several tools are called that wait for approval",
+            format!("name one of them: {}", meant.join(", ")),
+        ));
+    }
+    let approved = file.approve(name, sha256, unix_s());
     if !approved.is_empty() {
         file.write(path)?;
     }

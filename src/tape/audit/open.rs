@@ -1,7 +1,7 @@
 //! Opening an audit log: what its last file holds, whether the head agrees, and where the chain goes on.
 
 use std::fs::{DirBuilder, File as StdFile, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -68,10 +68,12 @@ pub(super) fn open<D: Disk>(disk: &D, options: &AuditOptions) -> io::Result<Open
                 .map_err(|error| about(&segment.path, &error))?;
         }
     }
-    let is_new = link.is_none() && head.link.is_none();
+    let has_lines = link.is_some();
+    let is_new = !has_lines && head.link.is_none_or(|head| head == Link::BEGINNING);
     let link = link.or(head.link).unwrap_or(Link::BEGINNING);
-    notes.extend(head.fault(link));
+    notes.extend(head.fault(link, has_lines));
     if is_new {
+        begin_head(directory, options).map_err(|error| about(directory, &error))?;
         let mut number = [0; 8];
         getrandom::fill(&mut number).map_err(io::Error::other)?;
         notes.insert(0, told::began(u64::from_ne_bytes(number)));
@@ -88,6 +90,18 @@ pub(super) fn open<D: Disk>(disk: &D, options: &AuditOptions) -> io::Result<Open
         notes,
         lock,
     })
+}
+
+/// A head for a log without a line: from now on one that is missing was removed.
+fn begin_head(directory: &Path, options: &AuditOptions) -> io::Result<()> {
+    let mut head = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(directory.join(HEAD_FILE))?;
+    head.write_all(&Head::new(Link::BEGINNING, &options.key).write())?;
+    head.sync_all()
 }
 
 fn lock(directory: &Path) -> io::Result<StdFile> {
@@ -137,8 +151,12 @@ fn head(directory: &Path, options: &AuditOptions) -> io::Result<Known> {
 
 impl Known {
     /// The line that says that the log and its head disagree, if they do.
-    fn fault(&self, end: Link) -> Option<Vec<u8>> {
+    fn fault(&self, end: Link, has_lines: bool) -> Option<Vec<u8>> {
         let detail = match self.link {
+            None if !self.is_false && has_lines => {
+                "there is no head beside these lines: it was removed, and their end may have been cut off"
+                    .to_owned()
+            }
             None if self.is_false => {
                 "the head was not written with this key: it was changed, or the key is another"
                     .to_owned()

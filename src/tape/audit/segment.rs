@@ -118,10 +118,20 @@ pub(super) fn read(path: &Path) -> io::Result<Found> {
     }
 }
 
-/// The first and the last number in a file, as far as its first and last line can be read.
-pub(super) fn span(path: &Path) -> io::Result<(u64, u64)> {
+/// What the first and the last line of a file say, as far as they can be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    /// The number of the first line; 0 if it cannot be read.
+    pub(super) first: u64,
+    /// The time of the first line, as it is written.
+    pub(super) began: Option<String>,
+    /// The number of the last line; 0 if it cannot be read.
+    pub(super) last: u64,
+}
+
+/// Reads the first and the last line of a file.
+pub(super) fn span(path: &Path) -> io::Result<Span> {
     let mut file = File::open(path)?;
-    let seq = |bytes: &[u8]| Line::read(bytes).map_or(0, |line| line.seq);
     let mut first = Vec::new();
     BufReader::new(&mut file)
         .take(BUFFER_BYTES as u64)
@@ -131,5 +141,11 @@ pub(super) fn span(path: &Path) -> io::Result<(u64, u64)> {
     let mut tail = Vec::new();
     file.take(BUFFER_BYTES as u64).read_to_end(&mut tail)?;
     let last = tail.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
-    Ok((seq(first.trim_ascii_end()), seq(last.unwrap_or_default())))
+    let intact = |bytes| Line::read(bytes).filter(|line| line.is_intact);
+    let first = intact(first.trim_ascii_end());
+    Ok(Span {
+        first: first.map_or(0, |line| line.seq),
+        began: first.map(|line| line.time.to_owned()),
+        last: intact(last.unwrap_or_default()).map_or(0, |line| line.seq),
+    })
 }

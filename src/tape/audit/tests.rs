@@ -218,6 +218,9 @@ fn files_follow_each_other_by_size_and_old_ones_go_with_a_word() {
     let file = fs::File::options().write(true).open(&first.path).unwrap();
     file.set_modified(old).unwrap();
     run(Duration::from_secs(3_600));
+    assert!(first.path.exists(), "made to look old, it is not");
+    std::thread::sleep(Duration::from_millis(3_100));
+    run(Duration::from_secs(3));
     assert!(!first.path.exists());
     assert!(kinds(&audit).iter().any(|kind| kind == "SegmentRemoved"));
     let report = verified(&audit);
@@ -314,6 +317,47 @@ fn a_log_that_was_changed_is_not_touched_and_the_next_file_says_so() {
     run();
     let told = kinds(&audit);
     assert_eq!(told.iter().filter(|kind| *kind == "DamageFound").count(), 2);
+}
+
+/// Whoever cuts the end off takes away what would tell of it, and lets the server write another.
+#[test]
+fn a_head_that_was_removed_is_told_and_one_that_was_not_written_yet_is_no_alarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit");
+    let run = || {
+        let recorder = Recorder::start(crate::tape::Backend::Plain).unwrap();
+        let log = open(&recorder, options(folder.path()));
+        log.audit().record(&event("x"));
+        wait(log.sync()).unwrap();
+        recorder.stop();
+    };
+    run();
+    let path = audit.join("audit.0001.jsonl");
+    let whole = fs::read(&path).unwrap();
+    let kept = whole.split_inclusive(|byte| *byte == b'\n').take(2);
+    let kept: Vec<u8> = kept.flatten().copied().collect();
+    fs::write(&path, &kept).unwrap();
+    fs::remove_file(audit.join(HEAD_FILE)).unwrap();
+    run();
+    let told = lines(&audit)
+        .into_iter()
+        .find(|line| line["kind"] == "DamageFound");
+    let detail = told.unwrap()["detail"].to_string();
+    assert!(detail.contains("no head"), "{detail}");
+    assert!(!verified(&audit).is_intact());
+    // Killed between the first lines and the first head: the head is that of a log without a line.
+    fs::write(&path, &kept).unwrap();
+    let beginning = Head::new(crate::audit::Link::BEGINNING, &KEY);
+    fs::write(audit.join(HEAD_FILE), beginning.write()).unwrap();
+    assert!(verified(&audit).is_intact(), "{:?}", verified(&audit));
+    run();
+    assert!(verified(&audit).is_intact(), "{:?}", verified(&audit));
+    // Killed before the first line.
+    fs::remove_file(&path).unwrap();
+    fs::write(audit.join(HEAD_FILE), beginning.write()).unwrap();
+    run();
+    assert_eq!(kinds(&audit)[0], "LogBegan");
+    assert!(verified(&audit).is_intact());
 }
 
 #[test]

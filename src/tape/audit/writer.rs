@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::audit::{CHECKPOINT_LINES, FRAME_BYTES_MAX, Head, Link, MEMBERS_BYTES_MAX};
+use crate::audit::{CHECKPOINT_LINES, FRAME_BYTES_MAX, Head, Link, MEMBERS_BYTES_MAX, write_iso};
 use crate::secret::redactor;
 
 use super::super::disk::{BUFFER_BYTES, Disk, Open, write_all};
@@ -21,7 +21,7 @@ use super::super::files::write_new;
 use super::super::lane::{Bell, Lane};
 use super::super::recorder::{Stopped, until};
 use super::lane::{TIME_BYTES, now_ms};
-use super::segment::{HEAD_FILE, Segment, segments, span};
+use super::segment::{HEAD_FILE, Segment, Span, segments, span};
 use super::{AuditOptions, Counters, Request, about, told};
 
 /// Bytes of one line: a redaction is longer than the shortest secret.
@@ -420,15 +420,20 @@ impl<D: Disk> Writer<D> {
         let Ok(found) = segments(&self.options.directory) else {
             return;
         };
-        for segment in found {
-            let age = std::fs::metadata(&segment.path)
-                .and_then(|facts| facts.modified())
-                .map(|modified| modified.elapsed().unwrap_or_default());
-            let is_old = age.is_ok_and(|age| age >= self.options.retention);
-            if segment.number >= self.segment.number || !is_old {
+        let retention_ms = u64::try_from(self.options.retention.as_millis()).unwrap_or(u64::MAX);
+        let mut oldest = Vec::new();
+        write_iso(&mut oldest, now_ms().saturating_sub(retention_ms));
+        for (segment, next) in found.iter().zip(found.iter().skip(1)) {
+            if segment.number >= self.segment.number {
                 return;
             }
-            let (first, last) = span(&segment.path).unwrap_or_default();
+            // The chain says how old a file is: what the file system says anybody can set who can write here, and a file that was made
+            // to look old would be removed in the log's own name.
+            let next_began = span(&next.path).ok().and_then(|next| next.began);
+            if next_began.is_none_or(|began| began.as_bytes() > oldest.as_slice()) {
+                return;
+            }
+            let Span { first, last, .. } = span(&segment.path).unwrap_or_default();
             self.chain(now_ms(), &told::removed(&segment.name(), first, last));
             if !self.flush(disk).await {
                 return;

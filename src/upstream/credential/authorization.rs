@@ -52,7 +52,7 @@ impl Attempt {
         let endpoint = server.authorization_endpoint()?;
         let mut url = url::Url::parse(endpoint)
             .ok()
-            .filter(|url| url.fragment().is_none())
+            .filter(|url| url.fragment().is_none() && is_for_a_browser(url))
             .ok_or_else(|| Refusal::Endpoint {
                 name: "authorization_endpoint",
                 problem: format!("{endpoint:?} is no URL that a browser can be sent to"),
@@ -128,6 +128,21 @@ impl Attempt {
             _ => Err(Refusal::Callback("has no code")),
         }
     }
+}
+
+/// Whether an address is one that a browser reads, and no other program: what a document says here is shown to a person, who opens
+/// it.
+///
+/// Source: CVE-2025-6514; RFC 8414 2.
+fn is_for_a_browser(url: &url::Url) -> bool {
+    let is_loopback = || match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    !has_user && (url.scheme() == "https" || url.scheme() == "http" && is_loopback())
 }
 
 /// Source: RFC 7636 4.2.

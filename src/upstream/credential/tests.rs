@@ -157,6 +157,56 @@ fn without_s256_no_authorization_begins() {
     assert!(!attempt.url.contains(attempt.verifier.reveal()));
 }
 
+/// CVE-2025-6514: what a document named as the place for a browser was run by a shell.
+#[test]
+fn a_person_is_sent_to_web_addresses_and_nowhere_else() {
+    let randoms = || Randoms {
+        state: [1; 32],
+        verifier: [2; 32],
+    };
+    let begin = |endpoint: &str| {
+        let mut server = server(r#","code_challenge_methods_supported":["S256"]"#);
+        server.authorization_endpoint = Some(endpoint.to_owned());
+        let scopes = Scopes::default();
+        let redirect = "http://127.0.0.1:1/c";
+        Attempt::begin(
+            &server,
+            "me",
+            redirect,
+            "https://h/mcp",
+            &scopes,
+            &randoms(),
+        )
+    };
+    for endpoint in [
+        "file:///bin/sh",
+        "javascript:alert(1)",
+        "a:$(cmd.exe /c calc.exe)?response_type=code",
+        "vscode://x/y",
+        "data:text/html,x",
+        "ftp://as/a",
+        "http://as/a",
+        "http://169.254.169.254/a",
+        "https://user@as/a",
+        "https://as/a#f",
+        "//as/a",
+        "",
+    ] {
+        let refused = begin(endpoint).unwrap_err();
+        assert!(matches!(refused, Refusal::Endpoint { .. }), "{endpoint}");
+    }
+    for endpoint in ["https://as/a", "http://127.0.0.1:8/a", "http://[::1]/a"] {
+        begin(endpoint).unwrap();
+    }
+    let quoted = begin("https://as/a?x=$(reboot)\u{1b}[2J`ls`\"")
+        .unwrap()
+        .url;
+    assert!(
+        quoted.is_ascii() && !quoted.contains(['\u{1b}', '"', ' ']),
+        "{quoted}"
+    );
+}
+
 /// RFC 7636 appendix B.
 #[test]
 fn the_challenge_is_that_of_the_standard() {
