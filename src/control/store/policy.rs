@@ -110,7 +110,9 @@ impl Store {
         })?;
         let policy = policies::parsed(&edited.text, &path, Policy::parse)?;
         if edited.is_changed {
-            replace(&path, edited.text.as_bytes()).map_err(|error| self.unusable(&error))?;
+            // A link to where an operator keeps it stays one.
+            let file = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+            replace(&file, edited.text.as_bytes()).map_err(|error| self.unusable(&error))?;
         }
         Ok(PolicyChange {
             component,

@@ -621,3 +621,38 @@ fn a_policy_that_is_being_written_is_taken_once_it_is_whole() {
     let whole = Stamp::of(&path).unwrap();
     assert!(!whole.is_being_written(&half, now));
 }
+
+#[test]
+fn a_policy_that_is_a_link_stays_one() {
+    let bench = Bench::new();
+    bench.load(&bench.file("w.wasm", "one"), None).unwrap();
+    let kept = bench.root.path().join("kept.yaml");
+    fs::write(&kept, "version: \"1.0\"\npermissions: {}\n").unwrap();
+    let path = bench.store.policy_path("w");
+    std::os::unix::fs::symlink(&kept, &path).unwrap();
+    let change = crate::policy::permission::Change::GrantNetwork {
+        host: "a.com".to_owned(),
+    };
+    assert!(
+        bench
+            .store
+            .change_policy("w", &change)
+            .unwrap()
+            .edited
+            .is_changed
+    );
+    assert!(path.is_symlink() && fs::read_to_string(&kept).unwrap().contains("a.com"));
+    // A pipe of its name is refused and not waited for.
+    fs::remove_file(&path).unwrap();
+    let (kind, mode) = (
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+    );
+    rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+    let refused = bench
+        .store
+        .change_policy("w", &change)
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("is not a regular file"), "{refused}");
+}
