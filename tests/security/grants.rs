@@ -10,7 +10,7 @@ use crate::harness::{Appliance, binary, cache, scratch};
 // The guest of the component's own tests.
 #[path = "../../src/component/tests/granted/guest.rs"]
 #[allow(dead_code)]
-mod guest;
+pub mod guest;
 
 use guest::{ACCESS, CREATE, DENIED, Guest, READ, WRITE};
 

@@ -15,7 +15,7 @@
 
 mod audit;
 mod callers;
-mod grants;
+pub mod grants;
 mod hosts;
 mod management;
 mod secrets;
