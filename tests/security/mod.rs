@@ -15,7 +15,7 @@
 
 mod audit;
 mod callers;
-pub mod grants;
+mod grants;
 mod hosts;
 mod management;
 mod secrets;
