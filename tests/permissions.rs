@@ -124,6 +124,66 @@ fn what_is_allowed_is_explained_by_its_line() {
 }
 
 #[test]
+fn what_is_explained_is_what_would_be_done() {
+    let place = Place::new("explained");
+    let at = place.0.canonicalize().unwrap();
+    let at = at.to_str().unwrap();
+    place.file("real/private/key", "key");
+    std::os::unix::fs::symlink("real", place.0.join("alias")).unwrap();
+    let policy = format!(
+        "version: \"1.0\"\npermissions:\n  storage:\n    allow: [{{uri: \"fs://{at}/alias\", access: [read, write]}}]\n    deny: [{{uri: \"fs://{at}/alias/private\", access: [read]}}]\n  network: {{allow: [{{host: x.com}}]}}\n"
+    );
+    let file = place.file("w.policy.yaml", &policy);
+    place.file("w.wat", ECHO);
+    let config = place.file(
+        "margay.yaml",
+        "components: [w.wat]\nstate_dir: alias/state\n",
+    );
+    for (question, code, answer) in [
+        (["read", "real/open"], 0, "w.policy.yaml:4"),
+        (["read", "alias/private/key"], 1, "w.policy.yaml:5"),
+        (["write", "real/state/x"], 1, "server's own files"),
+        (["read", "/proc/self/environ"], 1, "in /proc"),
+        (
+            ["GET", "https://me:pw@x.com/"],
+            1,
+            "no user name or password",
+        ),
+        (["CONNECT", "https://x.com/"], 1, "no tunnel"),
+        (["GET", "https://x.com/"], 0, "w.policy.yaml:6"),
+    ] {
+        // By its file, and by its name in the configuration.
+        for subject in [file.as_str(), "w"] {
+            let mut command = place.command();
+            let asked = [
+                &["policy", "explain", subject][..],
+                &question,
+                &["--config", &config],
+            ];
+            let done = command
+                .current_dir(&place.0)
+                .args(asked.concat())
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&done.stdout);
+            assert!(
+                done.status.code() == Some(code) && text.contains(answer),
+                "{subject} {question:?}: {done:?}"
+            );
+        }
+    }
+    let manifest = format!(
+        "version: 1\ncomponents: [{{uri: \"file://{at}/w.wat\", name: m, permissions: {{network: {{allow: [{{host: y.com}}]}}}}}}]\n"
+    );
+    place.file("m.yaml", &manifest);
+    let config = place.file("other.yaml", "manifest: m.yaml\n");
+    let (code, text) = place.run(&[
+        "policy", "explain", "m", "resolve", "y.com", "--config", &config,
+    ]);
+    assert!(code == 0 && text.contains("m.yaml:2"), "{text}");
+}
+
+#[test]
 fn a_caller_may_do_what_its_profiles_leave() {
     let place = Place::new("profiles");
     let file = place.file("w.policy.yaml", POLICY);

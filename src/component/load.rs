@@ -26,6 +26,7 @@ use super::placed::{Placed, has_imports, is_speaking, spread};
 use super::runtime::Runtime;
 use super::tool::{self, Skipped, Tool};
 use super::worker::{self, Bounds, Listing};
+use crate::policy::permission::{Decider, Nothing};
 
 /// How long a component may take to instantiate when it is loaded.
 const TRIAL_DEADLINE: Duration = Duration::from_secs(10);
@@ -88,6 +89,19 @@ impl Component {
     /// What it was granted, and who is told what it was not.
     pub(super) fn guard(&self) -> &Arc<Guard> {
         &self.guard
+    }
+
+    /// Another one takes its place, or none: whatever still runs of this one may do no more than that one.
+    pub fn supersede(&self, by: Option<&Self>) {
+        self.guard.supersede(match by {
+            Some(by) => Arc::<Guard>::clone(&by.guard),
+            None => Arc::new(Nothing),
+        });
+    }
+
+    /// What is allowed to it.
+    pub fn decider(&self) -> Decider {
+        Arc::<Guard>::clone(&self.guard)
     }
 
     /// Whether its calls need to know who calls: they go through [`InstancePool::invoke`](super::InstancePool::invoke). So it is for a

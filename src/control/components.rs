@@ -91,7 +91,12 @@ impl ComponentSet {
             match loaded {
                 Ok(component) => {
                     told("");
-                    self.stored.insert(manifest.name.clone(), component);
+                    let before = self
+                        .stored
+                        .insert(manifest.name.clone(), Arc::clone(&component));
+                    if let Some(before) = before {
+                        before.supersede(Some(&component));
+                    }
                     // What was only there for a first try does not come back in the life of this process.
                     self.demo.clear();
                 }
@@ -108,7 +113,9 @@ impl ComponentSet {
                 .iter()
                 .any(|(new, _)| new.name == manifest.name);
             if !replaced && !failed.contains(&manifest.name.as_str()) {
-                self.stored.remove(&manifest.name);
+                if let Some(before) = self.stored.remove(&manifest.name) {
+                    before.supersede(None);
+                }
                 let (name, digest) = (&manifest.name, &manifest.digest);
                 audit::component(&self.audit, Kind::ComponentUnload, name, digest, "");
             }
@@ -262,6 +269,9 @@ pub fn prepare(config: &Config, secrets: &Secrets) -> Result<Prepared, Problem> 
     }
     let provisions = config.manifest.as_deref().map(manifest::read);
     for provision in provisions.transpose()?.iter().flatten() {
+        if let Some(manifest) = &config.manifest {
+            provision.tell_remarks(manifest);
+        }
         match set.load_provision(&runtime, config, provision) {
             Err(problem) if config.continue_on_provisioning_failure => {
                 tracing::error!(%problem, "a component of the manifest is not served");
@@ -303,8 +313,11 @@ mod tests {
 
     const ECHO: &str = include_str!("../component/demo/echo.wat");
 
+    /// As a whole, as an editor or the command does.
     fn put(directory: &Path, policy: &str) {
-        fs::write(directory.join("echo.policy.yaml"), policy).unwrap();
+        let new = directory.join("new");
+        fs::write(&new, policy).unwrap();
+        fs::rename(new, directory.join("echo.policy.yaml")).unwrap();
     }
 
     fn granting(host: &str) -> String {
@@ -372,7 +385,14 @@ mod tests {
             "what was granted stays while a change cannot be read"
         );
         put(folder.path(), &granting("b.com"));
+        let running = Arc::clone(&set.stored["echo"]);
+        let may = |name: &str| running.decider().decide(&Ask::Resolve { name }).is_allowed;
+        assert!(may("a.com"));
         assert!(look(&mut set).is_empty());
+        assert!(
+            !may("a.com") && !may("b.com"),
+            "what runs has what both grant"
+        );
         assert_eq!(
             (resolves(&set, "a.com"), resolves(&set, "b.com")),
             (Some(false), Some(true))
@@ -384,5 +404,13 @@ mod tests {
             Some(false),
             "without a policy nothing is granted"
         );
+        put(folder.path(), &granting("b.com"));
+        assert!(look(&mut set).is_empty());
+        let running = set.stored["echo"].decider();
+        let ask = Ask::Resolve { name: "b.com" };
+        assert!(running.decide(&ask).is_allowed);
+        fs::remove_file(folder.path().join("echo.json")).unwrap();
+        assert!(look(&mut set).is_empty());
+        assert!(!running.decide(&ask).is_allowed, "nor to what was removed");
     }
 }

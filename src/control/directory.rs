@@ -101,7 +101,7 @@ fn apply_changes(watch: &mut Watch, plane: &dyn Plane) {
         plane.apply(change)
     };
     for problem in problems {
-        tracing::error!(%problem, "a component is not served");
+        tracing::error!(%problem, "not taken from the directory; what was served before stays as it was");
     }
 }
 

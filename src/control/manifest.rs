@@ -13,7 +13,7 @@ use super::config::{self, read_text};
 use super::store::{digest, read_component};
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
-use crate::policy::permission::{Permissions, Policy, Use};
+use crate::policy::permission::{Permissions, Policy, Remark, Use};
 
 /// The only version there is.
 const VERSION: u64 = 1;
@@ -29,9 +29,18 @@ pub struct Provision {
     pub sha256: Option<String>,
     /// What it may reach.
     pub policy: Arc<Policy>,
+    /// What the manifest says of it and has no effect.
+    remarks: Vec<Remark>,
 }
 
 impl Provision {
+    /// Logs what has no effect.
+    pub fn tell_remarks(&self, manifest: &Path) {
+        for remark in &self.remarks {
+            tracing::warn!(manifest = %manifest.display(), line = remark.line, "{}", remark.text);
+        }
+    }
+
     /// The component's bytes, checked.
     ///
     /// Errors: they cannot be read, are no component's, or have another digest.
@@ -160,21 +169,17 @@ impl Reader<'_> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if let Some(retry) = &entry.retry_policy {
-            tracing::warn!(
-                manifest = %self.path.display(),
-                line = retry.referenced.line(),
-                "retry_policy has no effect: nothing is fetched"
-            );
-        }
         let whole = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let base = whole.parent().unwrap_or(&whole);
         let policy = Policy::of(Some(&entry.permissions), &name, base, Use::Grant)
             .map_err(|fault| fault.into_problem(exit::CONFIG))?;
-        for remark in policy.remarks() {
-            tracing::warn!(manifest = %self.path.display(), line = remark.line, "{}", remark.text);
-        }
+        let retry = entry.retry_policy.as_ref();
+        let retry = retry.map(|retry| Remark {
+            line: retry.referenced.line(),
+            text: "retry_policy has no effect: nothing is fetched".to_owned(),
+        });
+        let remarks = retry.into_iter().chain(policy.remarks().iter().cloned());
         Ok(Provision {
             name: entry.name.as_ref().map_or(stem, |name| name.value.clone()),
             path: file,
@@ -183,6 +188,7 @@ impl Reader<'_> {
                 .as_ref()
                 .map(|given| self.digest(given))
                 .transpose()?,
+            remarks: remarks.collect(),
             policy: Arc::new(policy),
         })
     }

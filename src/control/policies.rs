@@ -7,8 +7,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::OFlags;
 
 use crate::component::ComponentOptions;
 use crate::error::{Problem, exit};
@@ -217,7 +220,12 @@ pub fn text(path: &Path) -> Result<Option<String>, Problem> {
         Problem::operator(code, "policy", path.display().to_string(), rule, remedy)
     };
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| {
+    // A pipe of that name is not waited for.
+    let mut options = File::options();
+    options
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let read = options.open(path).and_then(|file| {
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("is not a regular file"));
         }

@@ -209,7 +209,7 @@ fn follow(mut watch: Watch, publisher: Arc<Publisher>) -> Result<(), Problem> {
                 continue;
             }
             for problem in publisher.apply(&change) {
-                tracing::error!(%problem, "a component is not served");
+                tracing::error!(%problem, "not taken from the directory; what was served before stays as it was");
             }
         }
     };

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::audit::{Event, Kind, Outcome};
@@ -15,7 +16,7 @@ use crate::limits::{
     REFUSALS_PER_CALL_MAX,
 };
 use crate::policy::permission::{
-    Access, Alias, Ask, Budgets, By, Decider, Protocol, Verdict, decide_place,
+    Access, Alias, Ask, Budgets, By, Decide, Decider, Protocol, Verdict, decide_place,
 };
 
 use super::super::call::Control;
@@ -41,6 +42,8 @@ pub(crate) struct Guard {
     grants: Option<Arc<Grants>>,
     outward: Arc<Outward>,
     log: Throttle,
+    /// What took its place: what is running still may do what both allow.
+    successor: ArcSwapOption<Decider>,
 }
 
 impl Guard {
@@ -56,7 +59,18 @@ impl Guard {
             grants,
             outward,
             log: Throttle::new(),
+            successor: ArcSwapOption::empty(),
         })
+    }
+
+    /// From now on whatever still runs may do no more than this allows, too.
+    pub(crate) fn supersede(&self, successor: Decider) {
+        self.successor.store(Some(Arc::new(successor)));
+    }
+
+    fn successor(&self) -> Option<Decider> {
+        let successor = self.successor.load();
+        successor.as_ref().map(|shared| Decider::clone(shared))
     }
 
     pub(crate) fn grants(&self) -> Option<&Arc<Grants>> {
@@ -75,47 +89,43 @@ impl Guard {
     }
 
     fn decide(&self, behalf: Option<&Behalf>, ask: &Ask<'_>) -> Verdict {
-        let Some(grants) = &self.grants else {
-            return Verdict::denied(By::NoRule);
-        };
         if let Ask::Path { path, .. } = ask
             && let Some(by) = self.outward.own(path)
         {
             return Verdict::denied(by);
         }
-        let granted = grants.decider.decide(ask);
-        match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
-            Some(narrow) if granted.is_allowed => {
-                let narrowed = narrow.decide(ask);
-                if narrowed.is_allowed {
-                    granted
-                } else {
-                    narrowed
-                }
-            }
-            _ => granted,
-        }
+        self.intersected(behalf, |decider| decider.decide(ask))
     }
 
-    /// The same for a place with several names: one line that denies any of them is enough, and one that allows any.
+    /// The same for a place with several names.
     fn decide_place(&self, behalf: Option<&Behalf>, access: Access, names: &[String]) -> Verdict {
         if let Some(by) = names.iter().find_map(|name| self.outward.own(name)) {
             return Verdict::denied(by);
         }
-        let by = |decider: &Decider| decide_place(&**decider, access, names);
-        let granted = self.grants.as_ref().map(|grants| by(&grants.decider));
-        let granted = granted.unwrap_or(Verdict::denied(By::NoRule));
-        match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
-            Some(narrow) if granted.is_allowed => {
-                let narrowed = by(narrow);
-                if narrowed.is_allowed {
-                    granted
-                } else {
-                    narrowed
-                }
-            }
-            _ => granted,
+        self.intersected(behalf, |decider| decide_place(decider, access, names))
+    }
+
+    /// What the grants allow, and everything that narrows them leaves. The line is the one that denies, or else the one that grants.
+    fn intersected(
+        &self,
+        behalf: Option<&Behalf>,
+        decide: impl Fn(&dyn Decide) -> Verdict,
+    ) -> Verdict {
+        let Some(grants) = &self.grants else {
+            return Verdict::denied(By::NoRule);
+        };
+        let granted = decide(&*grants.decider);
+        if !granted.is_allowed {
+            return granted;
         }
+        let narrow = behalf.and_then(|behalf| behalf.narrow.clone());
+        for narrowing in [self.successor(), narrow].into_iter().flatten() {
+            let narrowed = decide(&*narrowing);
+            if !narrowed.is_allowed {
+                return narrowed;
+            }
+        }
+        granted
     }
 
     /// Which of the granted variables are there for a call on this behalf.
@@ -128,6 +138,13 @@ impl Guard {
                 .map(|(key, _)| self.decide(behalf, &Ask::Environment { key }).is_allowed)
                 .collect(),
         )
+    }
+}
+
+/// What it allows a call on nobody's behalf.
+impl Decide for Guard {
+    fn decide(&self, ask: &Ask<'_>) -> Verdict {
+        Self::decide(self, None, ask)
     }
 }
 
@@ -276,6 +293,9 @@ impl Gate {
     }
 
     pub(super) fn is_narrowed(&self) -> bool {
+        if self.guard.successor.load().is_some() {
+            return true;
+        }
         let scope = self.scope();
         scope
             .behalf

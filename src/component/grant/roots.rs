@@ -4,6 +4,7 @@ use std::fs::File as HostFile;
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
@@ -12,6 +13,9 @@ use crate::policy::permission::Root;
 
 use super::files::FilesView;
 use super::path::{self, Lost, Place};
+
+/// A grant that the server itself cannot keep.
+const NOT_OURS: &str = "the server may not open it itself: it has no permission, or is confined (hardening) until it is started again";
 
 impl preopens::Host for FilesView<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
@@ -52,8 +56,16 @@ impl FilesView<'_> {
             _ => return None,
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let file = path::open(&place, flags, Mode::empty()).ok()?;
-        Some((file, path, guest))
+        match path::open(&place, flags, Mode::empty()) {
+            Ok(file) => Some((file, path, guest)),
+            Err(error) => {
+                if error == Errno::ACCESS {
+                    // It would be missed by whoever granted it.
+                    self.gate.refuse("fs read", &place.path, NOT_OURS);
+                }
+                None
+            }
+        }
     }
 
     /// Where a granted path leads. One that leads nowhere now may lead somewhere at the next call.

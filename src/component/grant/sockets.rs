@@ -82,7 +82,8 @@ impl Gate {
         if self.reaches_network() {
             return true;
         }
-        self.refuse(&format!("{protocol} socket"), "", &By::NoRule.to_string());
+        let socket = format!("{protocol} socket");
+        self.refuse(&socket, "to anywhere", &By::NoRule.to_string());
         false
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::tools::{self, Order, Permission};
 use crate::control::config::Config;
 use crate::control::loading;
+use crate::control::policies::PolicySource;
 use crate::control::store::{Loaded, Manifest, Store};
 use crate::error::{Problem, exit};
 use crate::policy::permission::{Access, Change};
@@ -97,7 +98,11 @@ impl Desk {
     /// Whether a component has a policy, and where it is; never what it says.
     fn policy(&self, id: &str) -> Result<Value, Problem> {
         let manifest = self.store.inspect(id)?;
-        let path = self.store.policy_path(&manifest.name);
+        let path = match self.config.component_policies.get(&manifest.name) {
+            None => self.store.policy_path(&manifest.name),
+            Some(PolicySource::File(path)) => path.clone(),
+            Some(PolicySource::Inline(_)) => self.config.file.clone().unwrap_or_default(),
+        };
         let Ok(facts) = std::fs::metadata(&path) else {
             return Ok(json!({"status": "no policy found", "component_id": id}));
         };

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::{Manifest, Store, TEMPORARY};
 use crate::control::config::nearest;
@@ -19,7 +20,27 @@ pub(super) struct Stamp {
     changed: (i64, i64),
 }
 
+/// How long nobody writes to a file that was written to the end.
+const SETTLED: Duration = Duration::from_millis(500);
+
 impl Stamp {
+    /// Whether somebody may be about to write more of the file that this was: it is the same file, and has only just changed. One that
+    /// takes the place of another does so as a whole.
+    pub(super) fn is_being_written(&self, before: &Self, now: SystemTime) -> bool {
+        let (seconds, nanoseconds) = self.changed;
+        let changed = u64::try_from(seconds)
+            .ok()
+            .zip(u32::try_from(nanoseconds).ok());
+        let changed = changed.map(|(seconds, nanoseconds)| {
+            SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
+        });
+        let age = changed.map(|changed| match now.duration_since(changed) {
+            Ok(age) => age,
+            Err(ahead) => ahead.duration(),
+        });
+        self.inode == before.inode && age.is_some_and(|age| age < SETTLED)
+    }
+
     /// None, if there is no such file. A file that cannot be looked at is as one that has just changed, once.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let facts = fs::metadata(path).ok()?;
@@ -89,7 +110,9 @@ impl Store {
         })?;
         let policy = policies::parsed(&edited.text, &path, Policy::parse)?;
         if edited.is_changed {
-            replace(&path, edited.text.as_bytes()).map_err(|error| self.unusable(&error))?;
+            // A link to where an operator keeps it stays one.
+            let file = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+            replace(&file, edited.text.as_bytes()).map_err(|error| self.unusable(&error))?;
         }
         Ok(PolicyChange {
             component,
@@ -107,9 +130,16 @@ impl Store {
         let Some(text) = policies::text(&from)? else {
             return Ok(());
         };
-        policies::parsed(&text, &from, Policy::parse)?;
+        let policy = policies::parsed(&text, &from, Policy::parse)?;
         if to.exists() {
             return Ok(());
+        }
+        for guest in policy.relative() {
+            tracing::warn!(
+                component = name,
+                "its policy grants fs://{guest}, which is {} from now on: relative places and secrets' files are beside the policy",
+                self.directory.join(&guest).display()
+            );
         }
         replace(&to, text.as_bytes()).map_err(|error| self.unusable(&error))
     }

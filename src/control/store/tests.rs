@@ -1,6 +1,7 @@
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use super::policy::Stamp;
 use super::*;
 use crate::tape::{Backend, Recorder};
 
@@ -541,6 +542,9 @@ fn a_policy_is_noticed_when_it_is_granted_edited_in_place_and_removed() {
     assert!(watch.poll().unwrap().is_empty());
     let text = fs::read_to_string(&done.path).unwrap();
     fs::write(&done.path, text + "# in place\n").unwrap();
+    // Whoever writes in place may not have written all of it.
+    assert!(watch.poll().unwrap().is_empty());
+    std::thread::sleep(Duration::from_millis(600));
     assert_eq!(watch.poll().unwrap().repoliced, ["w"]);
     fs::remove_file(&done.path).unwrap();
     assert_eq!(watch.poll().unwrap().repoliced, ["w"]);
@@ -597,4 +601,58 @@ fn a_policy_with_a_fault_is_not_changed_by_a_grant() {
         fs::read_to_string(&path).unwrap(),
         "version: \"1.0\"\npermissions: {}\n"
     );
+}
+
+#[test]
+fn a_policy_that_is_being_written_is_taken_once_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.policy.yaml");
+    let write = |text: &str| fs::write(&path, text).unwrap();
+    let now = SystemTime::now();
+    write("version: \"1.0\"\n");
+    let before = Stamp::of(&path).unwrap();
+    write("version: \"1.0\"\npermissions:\n");
+    let half = Stamp::of(&path).unwrap();
+    assert!(half.is_being_written(&before, now));
+    assert!(!half.is_being_written(&before, now + Duration::from_secs(2)));
+    let new = folder.path().join("new");
+    fs::write(&new, "version: \"1.0\"\npermissions: {}\n").unwrap();
+    fs::rename(&new, &path).unwrap();
+    let whole = Stamp::of(&path).unwrap();
+    assert!(!whole.is_being_written(&half, now));
+}
+
+#[test]
+fn a_policy_that_is_a_link_stays_one() {
+    let bench = Bench::new();
+    bench.load(&bench.file("w.wasm", "one"), None).unwrap();
+    let kept = bench.root.path().join("kept.yaml");
+    fs::write(&kept, "version: \"1.0\"\npermissions: {}\n").unwrap();
+    let path = bench.store.policy_path("w");
+    std::os::unix::fs::symlink(&kept, &path).unwrap();
+    let change = crate::policy::permission::Change::GrantNetwork {
+        host: "a.com".to_owned(),
+    };
+    assert!(
+        bench
+            .store
+            .change_policy("w", &change)
+            .unwrap()
+            .edited
+            .is_changed
+    );
+    assert!(path.is_symlink() && fs::read_to_string(&kept).unwrap().contains("a.com"));
+    // A pipe of its name is refused and not waited for.
+    fs::remove_file(&path).unwrap();
+    let (kind, mode) = (
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+    );
+    rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+    let refused = bench
+        .store
+        .change_policy("w", &change)
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("is not a regular file"), "{refused}");
 }

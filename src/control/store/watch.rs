@@ -98,6 +98,18 @@ impl Watch {
             let stamp = Stamp::of(&self.store.policy_path(&manifest.name));
             let is_known = self.known.iter().any(|old| same(old, &manifest));
             let before = self.policies.get(&manifest.name);
+            let is_unfinished = match (before, &stamp) {
+                (Some(Some(before)), Some(stamp)) => {
+                    is_known && stamp != before && stamp.is_being_written(before, SystemTime::now())
+                }
+                _ => false,
+            };
+            if is_unfinished {
+                // Half of a policy is another policy. It is looked at again the next time.
+                policies.insert(manifest.name.clone(), *before.unwrap_or(&None));
+                known.push(manifest);
+                continue;
+            }
             policies.insert(manifest.name.clone(), stamp);
             if is_known && before == Some(&stamp) {
                 known.push(manifest);

@@ -57,6 +57,10 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
     if METADATA_V6.contains(&address) {
         return Some("metadata addresses are refused unless granted by address");
     }
+    // Whoever translates these chooses where in them the other address is.
+    if let [0x64, 0xff9b, 1, ..] = address.segments() {
+        return Some("special-purpose addresses are refused unless granted by address");
+    }
     if let Some(IpAddr::V4(v4)) = carried(address) {
         return special_v4(v4);
     }
@@ -144,6 +148,9 @@ mod tests {
             "100::1",
             "4000::1",
             "2001:20::1",
+            "64:ff9b:1:a00:1:100:808:808",
+            "2606:4700::5efe:10.0.0.1",
+            "2606:4700::200:5efe:127.0.0.1",
         ] {
             assert!(special(inner.parse().unwrap()).is_some(), "{inner}");
         }

@@ -115,7 +115,22 @@ pub(super) fn unreadable(policy: &Arc<str>, error: &serde_saphyr::Error) -> Faul
         other => {
             let text = other.render();
             let first = text.lines().next().unwrap_or("is not valid YAML");
-            (String::new(), first.to_owned(), "correct it".to_owned())
+            // The line is told before.
+            let first = first
+                .rsplit_once(" at line ")
+                .map_or(first, |(what, _)| what);
+            let remedy = match first {
+                text if text.starts_with("expected sequence") => {
+                    "write a list: [A, B], or lines that begin with -"
+                }
+                text if text.starts_with("expected mapping") => "write KEY: VALUE",
+                text if text.contains("end of input") => {
+                    "write at least version: \"1.0\" and permissions: {}"
+                }
+                text if text.starts_with("tabs") => "indent with spaces",
+                _ => "correct it",
+            };
+            (String::new(), first.to_owned(), remedy.to_owned())
         }
     };
     Fault {

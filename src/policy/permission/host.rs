@@ -163,9 +163,10 @@ impl Pattern {
     }
 }
 
-/// The IPv4 address that an IPv6 one leads to, by one of the ways that translate: IPv4-mapped, IPv4-compatible, NAT64, 6to4, Teredo.
+/// The IPv4 address that an IPv6 one leads to, by one of the ways that translate: IPv4-mapped, IPv4-compatible, NAT64, 6to4, Teredo,
+/// ISATAP.
 ///
-/// Source: RFC 4291 2.5.5, RFC 6052, RFC 8215, RFC 3056, RFC 4380.
+/// Source: RFC 4291 2.5.5, RFC 6052, RFC 8215, RFC 3056, RFC 4380, RFC 5214.
 pub(super) fn carried(address: Ipv6Addr) -> Option<IpAddr> {
     let words = address.segments();
     let v4 = |high: u16, low: u16| {
@@ -182,6 +183,7 @@ pub(super) fn carried(address: Ipv6Addr) -> Option<IpAddr> {
         }
         [0x2002, high, low, ..] => v4(high, low),
         [0x2001, 0, _, _, _, _, high, low] => v4(!high, !low),
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => v4(high, low),
         _ => None,
     }
 }

@@ -175,9 +175,11 @@ impl Lines {
         verdict(self.allow.iter().find(|rule| rule.covers(&host)))
     }
 
-    /// The headers to add to a request that was allowed. Never over plain HTTP, unless the line says `schemes: [http]`.
+    /// The headers to add to a request that was allowed. Never over plain HTTP, unless the line says `schemes: [http]`, and never to
+    /// one that asks to be shown what was sent.
     pub(super) fn injections(&self, ask: &Request<'_>) -> Vec<&Injection> {
-        if self.allow.iter().all(|rule| rule.injection.is_none()) {
+        let is_echo = ask.method.eq_ignore_ascii_case("TRACE");
+        if is_echo || self.allow.iter().all(|rule| rule.injection.is_none()) {
             return Vec::new();
         }
         let Some(host) = Host::parse(ask.host) else {

@@ -143,6 +143,12 @@ impl Policy {
         self.storage.roots()
     }
 
+    /// The places that it allows something in and that depend on where its file is, as it names them.
+    pub fn relative(&self) -> impl Iterator<Item = String> {
+        let guests = self.roots().into_iter().map(|root| root.guest);
+        guests.filter(|guest| !guest.starts_with('/'))
+    }
+
     /// The variables that it allows.
     pub fn environment(&self) -> &[Variable] {
         &self.environment

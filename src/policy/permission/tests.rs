@@ -659,6 +659,17 @@ fn a_secret_is_added_to_requests_of_its_line_and_never_in_the_clear() {
     assert_eq!(headers("https", "x.a.com", "/v1/x"), [""; 0]);
     assert_eq!(headers("http", "a.com", "/v1/x"), [""; 0]);
     assert_eq!(headers("http", "b.com", "/"), ["x-key"]);
+    for method in ["TRACE", "trace", "Trace"] {
+        // The answer to it is the request, with all its headers.
+        let ask = Ask::Http {
+            method,
+            scheme: "https",
+            host: "a.com",
+            port: 443,
+            path: "/v1/x",
+        };
+        assert!(policy.decide(&ask).is_allowed && policy.injections_for(&ask).is_empty());
+    }
     let first = policy.injections().next().unwrap();
     assert_eq!(
         first.value(&crate::secret::Secret::new("s")).reveal(),

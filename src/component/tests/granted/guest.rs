@@ -433,6 +433,19 @@ impl Guest {
         );
     }
 
+    /// Prints a text, and reads what is there to be read.
+    pub fn print(&mut self, text: &str) {
+        let text = self.text(text);
+        self.step(
+            &format!("(call $put (call $stdout) {text} (i32.const 1024))"),
+            4,
+        );
+        self.step(
+            "(call $take (call $stdin) (i64.const 10) (i32.const 1024))",
+            4,
+        );
+    }
+
     /// Any instructions.
     pub fn then(&mut self, body: &str) {
         self.body.push_str(body);

@@ -200,7 +200,7 @@ fn the_servers_own_files_are_not_opened_however_wide_the_grant_is() {
     let (_folder, data) = ground();
     let at = data.display();
     let store = data.join("components");
-    fs::create_dir_all(store.join("work")).unwrap();
+    fs::create_dir_all(store.join("data")).unwrap();
     fs::write(store.join("probe.policy.yaml"), "mine").unwrap();
     fs::write(data.join("margay.yaml"), "mine").unwrap();
     let own = crate::policy::permission::Own::new(
@@ -219,7 +219,7 @@ fn the_servers_own_files_are_not_opened_however_wide_the_grant_is() {
     guest.rename((root, "open"), (root, "components/probe.policy.yaml"));
     guest.link((root, "components/probe.policy.yaml"), (root, "linked"));
     guest.rename((root, "components"), (root, "moved"));
-    guest.open(root, "components/work/new", CREATE, WRITE);
+    guest.open(root, "components/data/new", CREATE, WRITE);
     guest.open(root, "private/key", 0, READ);
     let permissions =
         format!("  storage:\n    allow: [{{uri: \"fs://{at}/**\", access: [read, write]}}]");
