@@ -27,4 +27,4 @@ pub use outlier::{OutlierRules, Outliers};
 pub use pattern::Pattern;
 pub use rate::{Keys as RateKeys, Limited, Limiter, RateOptions};
 pub use retry::{Budget, BudgetRules, Failed, Reached, may_repeat};
-pub use rule::{Decision, Owned, Request as RuleRequest, RuleOptions, RuleSet};
+pub use rule::{Class, Decision, Owned, Request as RuleRequest, RuleOptions, RuleSet};

@@ -3,7 +3,8 @@
 use crate::catalog::{Catalog, LIST_TTL_MS, Page};
 use crate::mcp::reply::{self, CacheScope, Hints};
 use crate::mcp::{Era, List, Reason, Revision, WriteId, cursor};
-use crate::policy::{Identity, RuleSet};
+use crate::policy::RuleSet;
+use crate::shard::known::Known;
 use crate::wire::json::Str;
 
 /// What discovery says changes with the components, as the lists do.
@@ -57,7 +58,7 @@ impl<'c> Ready<'c> {
         era: Era,
         list: List,
         cursor: Option<Str<'b>>,
-        (rules, identity): (&RuleSet, &Identity),
+        (rules, known): (&RuleSet, &Known),
     ) -> Result<Self, Reason<'b>> {
         let after = match cursor {
             None => None,
@@ -65,9 +66,9 @@ impl<'c> Ready<'c> {
         };
         let shows = |name: &str| {
             let owner = catalog.owner_of(list, name);
-            owner.is_some_and(|owner| rules.shows(identity, list, name, owner))
+            owner.is_some_and(|owner| rules.shows(&known.identity, list, name, owner))
         };
-        let page = catalog.page_for(era, list, after.as_deref(), shows);
+        let page = catalog.page_for(era, list, after.as_deref(), known.class(rules), shows);
         Ok(page.map_or(Self::Empty, |page| Self::OwnPage(list, page)))
     }
 
