@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use margay::audit::Audit;
 use margay::gateway::{Action, Call, CallerKey, Gateway, GatewayOptions};
 use margay::limits::Limits;
 use margay::mcp::{ClientCapabilities, Method, Principal, Revision};
@@ -106,6 +107,7 @@ fn gateway(criterion: &mut Criterion) {
             limits: Limits::default(),
             seed: 7,
             task_key: [1; 32],
+            audit: Audit::off(),
         };
         let mut home = Gateway::new(std::slice::from_ref(&remote), options);
         home.set_now(1_000);

@@ -6,8 +6,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use margay::mcp::{
-    Accept, ClientCapabilities, HttpFacts, NewSession, Principal, Revision, Route, Sessions, reply,
-    route, scan,
+    Accept, ClientCapabilities, HttpFacts, NewSession, Principal, Revision, Route, Sessions,
+    neutralise, reply, route, scan,
 };
 
 const DEPTH_MAX: usize = 128;
@@ -91,5 +91,36 @@ fn message(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, message);
+/// What it costs to look at an answer's text for what could drive a terminal: nothing in it, accents and emoji, a log full of line ends,
+/// and one of colours.
+fn neutral(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("neutralise");
+    for (name, piece, harmful) in [
+        ("plain", "The weather in Porto is fine today. ", false),
+        ("accents", "São João não é só em Évora — né? ☀️ ", false),
+        (
+            "line ends",
+            r"one line of a log, as logs have them
+",
+            false,
+        ),
+        (
+            "colours",
+            r"[31mred[0m and plain text
+",
+            true,
+        ),
+    ] {
+        let text = format!("\"{}\"", piece.repeat(4096 / piece.len()));
+        let made = neutralise(text.as_bytes());
+        assert_eq!(made.as_ref() != text.as_bytes(), harmful, "{name}");
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| neutralise(black_box(text.as_bytes())).len());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, message, neutral);
 criterion_main!(benches);

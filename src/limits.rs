@@ -109,6 +109,21 @@ pub const COMPONENT_CONNECT_COUNT_MAX: usize = 4;
 /// Entries of a directory that a component may rename: what each may be used for is compared before and after.
 pub const RENAMED_ENTRIES_MAX: usize = 4_096;
 
+/// Bytes of one path of a component, as many as Linux takes.
+pub const PATH_BYTES_MAX: usize = 4_096;
+
+/// Directories that one path of a component goes down: each is open until the path was walked.
+pub const PATH_DIRECTORIES_MAX: usize = 128;
+
+/// Entries of directories that an instance reads at one time.
+pub const LISTED_ENTRIES_MAX: usize = 65_536;
+
+/// Names that one call may look up.
+pub const LOOKUPS_PER_CALL: u64 = 256;
+
+/// Lookups that are on their way for all components together: each takes a thread.
+pub const COMPONENT_LOOKUP_COUNT_MAX: usize = 64;
+
 /// Entries of each kind (tools, resources, prompts) that one component may list.
 pub const DEFINITIONS_PER_COMPONENT_MAX: usize = 4_096;
 

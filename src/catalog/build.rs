@@ -15,7 +15,7 @@ use super::listing::Listing;
 use super::offer::UpstreamOffer;
 use super::pin::{Inspector, Judge, Source};
 use super::template::Template;
-use super::{Catalog, Kind, Owner, PromptRef, Target, TemplateRef, ToolRef};
+use super::{Catalog, Instructions, Kind, Owner, PromptRef, Target, TemplateRef, ToolRef};
 
 /// What there is to say of components.
 const COMPONENTS_SAY: &str = "Each tool runs in a WebAssembly component, in a sandbox of its own.";
@@ -141,7 +141,7 @@ impl Catalog {
         });
         catalog.legacy_tools = legacy;
         catalog.refuse_for(sources);
-        catalog.instructions = sources.harmless_text(instructions(sources));
+        catalog.instructions = instructions(sources);
         catalog
     }
 
@@ -525,16 +525,27 @@ fn entry(key: &str, name: &str, entry: &Entry) -> String {
 }
 
 /// What clients may tell their models: of the components, and of every upstream that says something.
-fn instructions(sources: Sources<'_>) -> String {
+fn instructions(sources: Sources<'_>) -> Instructions {
     let of_components = match (sources.components.is_empty(), sources.offers.is_empty()) {
         (true, false) => None,
         (_, true) => Some(COMPONENTS_SAY.to_owned()),
         (false, false) => Some(format!("Some tools: {COMPONENTS_SAY}")),
     };
     let of_upstreams = sources.offers.iter().filter_map(|offer| {
-        let text = offer.instructions.as_deref()?;
-        Some(format!("Of `{}`: {text}", offer.remote.name()))
+        let (name, text) = (offer.remote.name(), offer.instructions.as_deref()?);
+        let text = sources.harmless_text(format!("Of `{name}`: {text}"));
+        Some((name.into(), text))
     });
-    let all: Vec<String> = of_components.into_iter().chain(of_upstreams).collect();
-    all.join("\n\n")
+    let of_upstreams: Vec<(Box<str>, String)> = of_upstreams.collect();
+    let of_each = of_upstreams.iter().map(|(_, text)| text.as_str());
+    let all: Vec<&str> = of_components
+        .as_deref()
+        .into_iter()
+        .chain(of_each)
+        .collect();
+    Instructions {
+        whole: all.join("\n\n"),
+        of_components,
+        of_upstreams,
+    }
 }

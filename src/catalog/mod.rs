@@ -62,9 +62,18 @@ pub struct Catalog {
     /// The upstreams that complete arguments.
     completing: Vec<usize>,
     /// What clients may tell their models.
-    instructions: String,
+    instructions: Instructions,
     /// By revision.
     capabilities: [String; Revision::ALL.len()],
+}
+
+/// What clients may tell their models, whole and in its parts.
+#[derive(Debug, Default)]
+struct Instructions {
+    whole: String,
+    of_components: Option<String>,
+    /// By the upstream's name.
+    of_upstreams: Vec<(Box<str>, String)>,
 }
 
 #[derive(Debug)]
@@ -78,7 +87,31 @@ struct TemplateRef {
 impl Catalog {
     /// What clients may tell their models about everything that is offered.
     pub fn instructions(&self) -> &str {
-        &self.instructions
+        &self.instructions.whole
+    }
+
+    /// The same about what a caller is shown: of an upstream of which it sees nothing, it hears nothing.
+    pub fn instructions_for(&self, shows: impl Fn(Kind, &str) -> bool) -> Cow<'_, str> {
+        if self.instructions.of_upstreams.is_empty() {
+            return Cow::Borrowed(self.instructions());
+        }
+        let kinds = [Kind::Tools, Kind::Resources, Kind::Templates, Kind::Prompts];
+        let is_seen = |upstream: &str| {
+            kinds.into_iter().any(|kind| {
+                let mut names = self.listings[kind as usize].names();
+                names.any(|name| {
+                    self.owner_of(kind, name) == Some(Owned::Upstream(upstream))
+                        && shows(kind, name)
+                })
+            })
+        };
+        let of_upstreams = self.instructions.of_upstreams.iter();
+        let seen = of_upstreams.filter(|(upstream, _)| is_seen(upstream));
+        let of_components = self.instructions.of_components.as_deref();
+        let all = of_components
+            .into_iter()
+            .chain(seen.map(|(_, text)| &**text));
+        Cow::Owned(all.collect::<Vec<_>>().join("\n\n"))
     }
 
     /// The number of this generation; it only grows.

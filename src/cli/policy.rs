@@ -7,9 +7,13 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use crate::control::config::{Config, LogLevel};
+use crate::control::manifest;
+use crate::control::own;
 use crate::control::policies::{self, Policies};
 use crate::error::{Problem, exit};
-use crate::policy::permission::{Access, Ask, Decide, Effective, Policy, Protocol, Verdict};
+use crate::policy::permission::{
+    Access, Alias, Ask, By, Decide, Effective, NO_TUNNEL, NO_USER, Own, Policy, Protocol, Verdict,
+};
 use crate::policy::{Identity, Proof};
 
 use super::{Common, print_line, print_problem};
@@ -171,7 +175,11 @@ fn explain(args: &ExplainArgs) -> Result<u8, Problem> {
         }),
         None => Arc::default(),
     };
-    let verdict = ask(&Effective::new(policy, narrowed), args)?;
+    let subject = Subject {
+        effective: Effective::new(policy, narrowed),
+        own: own::of(&config),
+    };
+    let verdict = ask(&subject, args)?;
     let word = if verdict.is_allowed { "allow" } else { "deny" };
     print_line(&format!("{word}: {}", verdict.by))?;
     Ok(u8::from(!verdict.is_allowed))
@@ -194,6 +202,16 @@ fn policy_of(
         }
         _ => {}
     }
+    for file in &config.components {
+        if file.file_stem().is_some_and(|stem| stem == subject) {
+            return policies.of(subject, &policies::beside(file));
+        }
+    }
+    let provisions = config.manifest.as_deref().map(manifest::read).transpose()?;
+    let mut provisions = provisions.into_iter().flatten();
+    if let Some(provision) = provisions.find(|provision| provision.name == subject) {
+        return Ok(Some(provision.policy));
+    }
     let store = super::permission::store(config);
     // One that the configuration has a policy for need not be loaded yet.
     let name = match config.component_policies.contains_key(subject) {
@@ -203,11 +221,17 @@ fn policy_of(
     policies.of(&name, &store.policy_path(&name))
 }
 
-fn ask(decider: &dyn Decide, args: &ExplainArgs) -> Result<Verdict, Problem> {
-    let object = args.object.as_str();
+/// Who is asked.
+struct Subject {
+    effective: Effective,
+    own: Own,
+}
+
+fn ask(subject: &Subject, args: &ExplainArgs) -> Result<Verdict, Problem> {
+    let (object, decider) = (args.object.as_str(), &subject.effective);
     match args.verb.as_str() {
-        "read" => path(decider, Access::Read, object),
-        "write" => path(decider, Access::Write, object),
+        "read" => path(subject, Access::Read, object),
+        "write" => path(subject, Access::Write, object),
         "env" => Ok(decider.decide(&Ask::Environment { key: object })),
         "resolve" => Ok(decider.decide(&Ask::Resolve { name: object })),
         "connect" => connect(decider, object, args),
@@ -219,33 +243,32 @@ fn wrong(thing: &str, value: &str, rule: &str, remedy: &str) -> Problem {
     Problem::operator(exit::USAGE, thing, format!("`{value}`"), rule, remedy)
 }
 
-/// As the path is, links resolved as far as it is there: that is what a component would be asked for.
-fn path(decider: &dyn Decide, access: Access, text: &str) -> Result<Verdict, Problem> {
+/// As the path is, links resolved as far as it is there, and as the policy calls it where it names a link.
+fn path(subject: &Subject, access: Access, text: &str) -> Result<Verdict, Problem> {
     let whole = std::path::absolute(text)
         .map_err(|error| wrong("path", text, &error.to_string(), "name a path"))?;
-    let mut rest = Vec::new();
-    let mut there = whole.as_path();
-    let resolved = loop {
-        match (there.canonicalize(), there.parent(), there.file_name()) {
-            (Ok(found), ..) => break found,
-            (Err(_), Some(parent), Some(name)) => {
-                rest.push(name);
-                there = parent;
-            }
-            _ => break whole.clone(),
-        }
-    };
-    let resolved = rest
-        .iter()
-        .rev()
-        .fold(resolved, |path, name| path.join(name));
-    let resolved = resolved
+    let real = own::resolved(&whole);
+    let real = real
         .to_str()
         .ok_or_else(|| wrong("path", text, "is not UTF-8", "name another"))?;
-    Ok(decider.decide(&Ask::Path {
-        access,
-        path: resolved,
-    }))
+    if let Some(by) = subject.own.rule(real) {
+        return Ok(Verdict::denied(by));
+    }
+    let mut names = vec![real.to_owned()];
+    for root in subject.effective.roots() {
+        let path = match root.path.is_file() {
+            true => root.path.parent().unwrap_or(&root.path),
+            false => &root.path,
+        };
+        let place = own::resolved(path);
+        if let (Some(place), Some(name)) = (place.to_str(), path.to_str())
+            && place != name
+        {
+            let (place, name) = (place.to_owned(), name.to_owned());
+            names.extend(Alias { place, name }.called(real));
+        }
+    }
+    Ok(subject.effective.place(access, &names))
 }
 
 /// Where a name leads, as far as that is known.
@@ -302,6 +325,14 @@ fn request(
     let (Some(host), Some(port)) = (parsed.host_str(), parsed.port_or_known_default()) else {
         return Err(wrong("URL", text, "has no host", FORM));
     };
+    let refused = match (method, parsed.username(), parsed.password()) {
+        ("CONNECT", ..) => Some(NO_TUNNEL),
+        (_, "", None) => None,
+        _ => Some(NO_USER),
+    };
+    if let Some(rule) = refused {
+        return Ok(Verdict::denied(By::BuiltIn(rule)));
+    }
     // As it is written, not as it is resolved: dot segments are decided on.
     let raw = text.split_once("://").map_or("", |(_, rest)| rest);
     let raw = raw.find('/').map_or("/", |at| &raw[at..]);

@@ -13,6 +13,7 @@ use crate::catalog::Catalog;
 use crate::component::{CallContext, CallOutcome, Caller, Component, Job, Runtime, Started};
 use crate::control::components::{Prepared, prepare};
 use crate::control::config::{Config, LogLevel, nearest};
+use crate::control::secrets::Secrets;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::mcp::Revision;
@@ -85,7 +86,7 @@ pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
             common,
         } => {
             let config = load(components, common)?;
-            let catalog = prepare(&config)?.set.catalog();
+            let catalog = prepare(&config, &Secrets::new(&config))?.set.catalog();
             if *json {
                 return print_line(&String::from_utf8_lossy(&catalog.listing()));
             }
@@ -101,7 +102,7 @@ pub(super) fn run(command: &ToolCommand) -> Result<u8, Problem> {
             let config = load(components, common)?;
             let Prepared {
                 runtime, mut set, ..
-            } = prepare(&config)?;
+            } = prepare(&config, &Secrets::new(&config))?;
             let catalog = set.catalog();
             // No upstream is asked here: all tools are components'.
             let job = catalog

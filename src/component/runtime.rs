@@ -10,6 +10,7 @@ use crate::audit::Audit;
 use crate::error::{Problem, exit};
 use crate::limits::Limits;
 use crate::mcp::SessionId;
+use crate::policy::permission::Own;
 use crate::ring::step_back;
 use crate::secret::{self, Secret, SecretRef, Shape, Unresolved};
 
@@ -46,6 +47,8 @@ pub struct RuntimeOptions {
     pub secrets: Secrets,
     /// PEM file of the roots that components' HTTPS trusts instead of the system's.
     pub ca: Option<PathBuf>,
+    /// The server's own files, which no component is given.
+    pub own: Own,
 }
 
 /// Whoever tells secrets; without anybody, there are none.
@@ -147,7 +150,11 @@ impl Runtime {
             .build()
             .map_err(thread_problem)?;
         let cache = options.cache_dir.as_deref().map(Cache::open).transpose()?;
-        let outward = Outward::new(options.resolver.clone(), options.ca.clone());
+        let outward = Outward::new(
+            options.resolver.clone(),
+            options.ca.clone(),
+            options.own.clone(),
+        );
         Ok(Arc::new(Self {
             engines,
             limits: Arc::new(limits.clone()),

@@ -14,6 +14,7 @@ use crate::error::Problem;
 use super::audit;
 use super::config::Config;
 use super::manifest::{self, Provision};
+use super::own;
 use super::pins::{OnChange, Pins};
 use super::policies::{self, Policies};
 use super::secrets::Secrets;
@@ -239,12 +240,13 @@ pub struct Prepared {
 ///
 /// Errors: the host is not fit for the runtime, or a component that was named cannot be loaded. A bad one in the directory is logged and
 /// left out: it must not keep the others from being served.
-pub fn prepare(config: &Config) -> Result<Prepared, Problem> {
+pub fn prepare(config: &Config, secrets: &Secrets) -> Result<Prepared, Problem> {
     let options = RuntimeOptions {
         cache_dir: Some(config.cache_dir.clone()),
         worker_count: config.workers,
         shard_count: config.shards,
-        secrets: ComponentSecrets(Arc::new(Secrets::new(config))),
+        secrets: ComponentSecrets(Arc::new(secrets.clone())),
+        own: own::of(config),
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(&config.limits, options)?;

@@ -63,7 +63,7 @@ impl From<Refusal> for FetchError {
 }
 
 /// An answer, whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Fetched {
     /// The status.
     pub status: u16,
@@ -73,6 +73,15 @@ pub struct Fetched {
     pub location: Option<String>,
     /// The `WWW-Authenticate` that is about bearer tokens.
     pub challenge: Option<Vec<u8>>,
+}
+
+/// The body may have a token in it, and the location a code.
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetched")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a POST carries.

@@ -16,6 +16,7 @@ pub(crate) mod harden;
 pub mod loading;
 pub mod management;
 pub mod manifest;
+pub mod own;
 pub mod pins;
 pub mod plane;
 pub mod policies;

@@ -85,17 +85,17 @@ pub fn run(
     let access_log = open_access_log(config, &control, &recorder)?;
     let (folder, tasks) = Folder::open(&config.state_dir, Purpose::Serve, recorder.handle())?;
     let upstreams =
-        upstreams::Prepared::of(config)?.map(|upstreams| upstreams.with_spawner(spawner));
+        upstreams::Prepared::of(config, &secrets)?.map(|upstreams| upstreams.with_spawner(spawner));
     // Not inside the control runtime: loading a component may block on the runtime of its workers.
     let Prepared {
         runtime,
         mut set,
         watch,
-    } = prepare(config)?;
+    } = prepare(config, &secrets)?;
     set.pin(config, auditing.audit())?;
     set.tell(auditing.audit());
     runtime.set_audit(auditing.audit());
-    let (rules, limiter) = guards(config)?;
+    let (rules, limiter) = guards(config, config.is_exposed())?;
     let hosts = host_rules(config, address)?;
     // There are at most 1,024 shards.
     let homes = 0..u16::try_from(config.shards).unwrap_or(u16::MAX);
@@ -187,9 +187,9 @@ pub fn run(
 /// Who may do what, and how often.
 ///
 /// Errors: there are more rules, or more keys in them, than may be.
-fn guards(config: &Config) -> Result<(RuleSet, Limiter), Problem> {
+pub(super) fn guards(config: &Config, is_exposed: bool) -> Result<(RuleSet, Limiter), Problem> {
     // On loopback whoever is known may do everything, until a rule says otherwise.
-    let default = config.rules.default_effect(config.is_exposed(), false);
+    let default = config.rules.default_effect(is_exposed, false);
     if default == Effect::Deny && config.rules.rules.is_empty() && config.rules.roles.is_empty() {
         tracing::warn!(
             "no rule allows anything, so nobody may call anything: write `rules`, or `default_rule: allow`"

@@ -7,6 +7,7 @@ use crate::audit::Audit;
 use crate::error::{Problem, exit};
 use crate::mcp::HostRules;
 use crate::mem::ByteBudget;
+use crate::policy::auth::Authenticator;
 use crate::shard::{ServiceOptions, ShardThread, Shared, StdioServer};
 use crate::tape::{Backend, Recorder};
 use crate::task::{Folder, Purpose};
@@ -16,7 +17,8 @@ use super::components::{Prepared, prepare};
 use super::config::Config;
 use super::publisher::Publisher;
 use super::secret::request_state_key;
-use super::serve::{DRAIN_POLL, io_kind, shard_failed, share};
+use super::secrets::Secrets;
+use super::serve::{DRAIN_POLL, guards, io_kind, shard_failed, share};
 use super::store::{POLL_INTERVAL, Watch};
 use super::upstreams::{self, Started};
 
@@ -42,13 +44,13 @@ fn start_tasks(config: &Config, shared: &Arc<Shared>) -> Option<Recorder> {
 ///
 /// Errors: nothing can be served, or the output is closed.
 pub fn run(config: &Config) -> Result<(), Problem> {
-    let upstreams = upstreams::Prepared::of(config)?;
+    let secrets = Secrets::new(config);
+    let upstreams = upstreams::Prepared::of(config, &secrets)?;
     let Prepared {
         runtime,
         mut set,
         watch,
-    } = prepare(config)?;
-    super::secrets::know_plain(config);
+    } = prepare(config, &secrets)?;
     let auditing = AuditKept::start(config)?;
     set.pin(config, auditing.audit.clone())?;
     set.tell(auditing.audit.clone());
@@ -66,7 +68,10 @@ pub fn run(config: &Config) -> Result<(), Problem> {
         }
     };
     let shared = share(limits, &mut set, &hosts, runtime, upstreams.as_ref(), homes);
+    // Whoever started this process is nobody in particular to the rules, and reaches nothing that they keep from him.
+    let (rules, limiter) = guards(config, false)?;
     let shared = shared
+        .with_guards(Arc::new(Authenticator::anonymous()), rules, limiter)
         .with_state_key(request_state_key(config)?)
         .with_audit(auditing.audit.clone())
         .with_neutralising(config.sanitize.outputs);

@@ -51,6 +51,7 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::audit::Audit;
 use crate::limits::Limits;
 use crate::mem::Slab;
 use crate::upstream::remote::Remote;
@@ -84,6 +85,8 @@ pub struct GatewayOptions {
     pub seed: u64,
     /// What the ids of upstreams' tasks are signed with.
     pub task_key: [u8; 32],
+    /// Hears of breakers that open and close.
+    pub audit: Audit,
 }
 
 /// The state of one home.
@@ -118,7 +121,12 @@ impl Gateway {
         let place = usize::from(options.port.saturating_sub(options.homes.start));
         let route = |remote: &Arc<Remote>| {
             let feeds = remote.index % count == place;
-            Route::new(Arc::clone(remote), feeds, options.seed)
+            Route::new(
+                Arc::clone(remote),
+                feeds,
+                options.seed,
+                options.audit.clone(),
+            )
         };
         let call_count_max = options.limits.request_count_max + options.limits.ask_count_max;
         Self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::feed::Feed;
 use super::link::Scope;
+use crate::audit::{Audit, Event, Kind, Outcome};
 use crate::policy::{
     Balancer, Breaker, Budget, Candidate, Health, Latency, Outliers, Permit, Ticket,
 };
@@ -89,10 +90,12 @@ pub(super) struct Route {
     pub(super) credential_waiting: Vec<u64>,
     /// Why a call failed last.
     pub(super) last_failure: String,
+    /// Hears of breakers that open and close.
+    audit: Audit,
 }
 
 impl Route {
-    pub(super) fn new(remote: Arc<Remote>, feeds: bool, seed: u64) -> Self {
+    pub(super) fn new(remote: Arc<Remote>, feeds: bool, seed: u64, audit: Audit) -> Self {
         let settings = &remote.settings;
         let rules = settings.health.rules.filter(|_| feeds);
         let state = |identity: u64, weight: u32| PlaceState {
@@ -126,6 +129,7 @@ impl Route {
         Self {
             era,
             facts: None,
+            audit,
             balancer: Balancer::new(settings.balance),
             outliers: Outliers::new(settings.outlier, places.len()),
             budget: Budget::new(settings.retry, 0),
@@ -200,8 +204,13 @@ impl Route {
 
     /// A place was found well after it was not: what its calls have failed of is over.
     pub(super) fn recovered(&mut self, index: usize) {
-        if let Some(place) = self.places.get_mut(index) {
-            place.breaker = Breaker::new(self.remote.settings.breaker);
+        let Some(place) = self.places.get_mut(index) else {
+            return;
+        };
+        let was_open = place.breaker.is_open();
+        place.breaker = Breaker::new(self.remote.settings.breaker);
+        if was_open {
+            self.tell_closed(index, "a health check found it well");
         }
     }
 
@@ -258,6 +267,40 @@ impl Route {
         }
     }
 
+    fn tell_opened(&mut self, place: usize) {
+        self.numbers.openings += 1;
+        let detail = "opened: calls to this place are refused for a while";
+        tracing::warn!(
+            upstream = self.remote.name(),
+            place,
+            "the circuit breaker {detail}"
+        );
+        self.tell_log(place, Outcome::Denied, detail);
+    }
+
+    fn tell_closed(&self, place: usize, why: &str) {
+        tracing::info!(
+            upstream = self.remote.name(),
+            place,
+            "the circuit breaker closed: {why}"
+        );
+        self.tell_log(place, Outcome::Ok, &format!("closed: {why}"));
+    }
+
+    fn tell_log(&self, place: usize, outcome: Outcome, detail: &str) {
+        let url = self.remote.places.get(place).map(|place| &place.url);
+        let detail = match url {
+            Some(url) => format!("{}: {detail}", url.authority()),
+            None => detail.to_owned(),
+        };
+        self.audit.record(&Event {
+            principal: "margay",
+            target: self.remote.name(),
+            detail: &detail,
+            ..Event::new(Kind::CircuitBreakerStateChange, outcome)
+        });
+    }
+
     fn retry_in_ms(&mut self, now_ms: u64) -> u64 {
         let waits = self.places.iter_mut().map(|place| {
             match place.breaker.admits(now_ms) {
@@ -280,15 +323,14 @@ impl Route {
         state.in_flight = state.in_flight.saturating_sub(1);
         match went {
             None => state.breaker.abandoned(ticket),
-            Some(true) => state.breaker.succeeded(ticket),
+            Some(true) => {
+                if state.breaker.succeeded(ticket) {
+                    self.tell_closed(place, "its probes succeeded");
+                }
+            }
             Some(false) => {
                 if state.breaker.failed(ticket, now_ms) {
-                    self.numbers.openings += 1;
-                    tracing::warn!(
-                        upstream = self.remote.name(),
-                        place,
-                        "the circuit breaker opened: calls to this place are refused for a while"
-                    );
+                    self.tell_opened(place);
                 }
             }
         }

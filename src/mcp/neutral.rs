@@ -9,10 +9,12 @@
 //! | C0 but tab, line feed and carriage return; DEL | their pictures, U+2400 and on |
 //! | C1 | U+FFFD |
 //! | bidirectional overrides and isolates, invisible operators, U+200B, U+FEFF, tag characters | U+FFFD |
+//! | variation selectors behind one another; those of U+E0100 and on behind anything but an ideograph | U+FFFD |
 //!
-//! Joiners (U+200C, U+200D) and direction marks (U+200E, U+200F) stay: words and emoji need them.
+//! Joiners (U+200C, U+200D) and direction marks (U+200E, U+200F) stay: words and emoji need them. So does the one selector that
+//! an emoji or an ideograph has; rows of them, of which each is a byte of something that nobody sees, have no other use.
 //!
-//! Source: ECMA-48 section 5; UTS #55 section 3; CVE-2021-42574.
+//! Source: ECMA-48 section 5; UTS #55 section 3; UTS #37; CVE-2021-42574.
 
 use std::borrow::Cow;
 
@@ -29,6 +31,8 @@ pub fn neutralise(json: &[u8]) -> Cow<'_, [u8]> {
 struct Piece {
     bytes: usize,
     instead: Option<&'static [u8]>,
+    /// The character that it is, if it is one.
+    character: Option<u32>,
 }
 
 impl Piece {
@@ -36,6 +40,15 @@ impl Piece {
         Self {
             bytes,
             instead: None,
+            character: None,
+        }
+    }
+
+    fn of(bytes: usize, character: u32) -> Self {
+        Self {
+            bytes,
+            instead: instead(character),
+            character: Some(character),
         }
     }
 }
@@ -58,9 +71,22 @@ fn first_doubt(json: &[u8], from: usize, is_ascii: bool) -> Option<usize> {
 fn rewrite(json: &[u8], first: usize, is_ascii: bool) -> Cow<'_, [u8]> {
     let mut out: Option<Vec<u8>> = None;
     let (mut copied, mut at) = (0, first);
+    // Where the piece before ended, and what it was.
+    let mut last = (0, None);
     loop {
         let piece = piece(&json[at..]);
-        if let Some(instead) = piece.instead {
+        let stray = piece
+            .character
+            .filter(|one| is_selector(*one))
+            .filter(|one| {
+                let before = match last {
+                    (end, character) if end == at => character,
+                    _ => character_before(json, at),
+                };
+                !selects(before, *one)
+            });
+        last = (at + piece.bytes, piece.character);
+        if let Some(instead) = piece.instead.or(stray.map(|_| REPLACEMENT)) {
             let out = out.get_or_insert_with(|| Vec::with_capacity(json.len() + 16));
             out.extend_from_slice(&json[copied..at]);
             out.extend_from_slice(instead);
@@ -83,13 +109,12 @@ fn rewrite(json: &[u8], first: usize, is_ascii: bool) -> Cow<'_, [u8]> {
 fn piece(rest: &[u8]) -> Piece {
     match rest {
         [b'\\', b'u', ..] => escape(rest),
+        [b'\\', b'b', ..] => Piece::of(2, 0x08),
+        [b'\\', b'f', ..] => Piece::of(2, 0x0c),
+        // Whatever it stands for, it is none of those that are looked for.
         [b'\\', letter, ..] => Piece {
-            bytes: 2,
-            instead: match letter {
-                b'b' => instead(0x08),
-                b'f' => instead(0x0c),
-                _ => None,
-            },
+            character: Some(u32::from(*letter)),
+            ..Piece::kept(2)
         },
         _ => {
             let length = match rest.first() {
@@ -103,10 +128,7 @@ fn piece(rest: &[u8]) -> Piece {
                 .ok()
                 .and_then(|text| text.chars().next());
             match character {
-                Some(character) => Piece {
-                    bytes: bytes.len(),
-                    instead: instead(u32::from(character)),
-                },
+                Some(character) => Piece::of(bytes.len(), u32::from(character)),
                 None => Piece::kept(1),
             }
         }
@@ -122,15 +144,31 @@ fn escape(rest: &[u8]) -> Piece {
         && let Some(low @ 0xdc00..0xe000) = rest.get(6..).and_then(self::unit)
     {
         let character = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-        return Piece {
-            bytes: 12,
-            instead: instead(character),
-        };
+        return Piece::of(12, character);
     }
-    Piece {
-        bytes: 6,
-        instead: instead(unit),
-    }
+    Piece::of(6, unit)
+}
+
+/// The character that ends at this place.
+fn character_before(json: &[u8], at: usize) -> Option<u32> {
+    let start = at.saturating_sub(4);
+    let last = json.get(start..at)?.utf8_chunks().last()?;
+    let found = last.valid().chars().next_back()?;
+    last.invalid().is_empty().then_some(u32::from(found))
+}
+
+fn is_selector(character: u32) -> bool {
+    matches!(character, 0xfe00..=0xfe0f | 0xe_0100..=0xe_01ef)
+}
+
+/// Whether a selector says something of the character before it.
+fn selects(before: Option<u32>, selector: u32) -> bool {
+    let is_ideograph =
+        |one: u32| matches!(one, 0x3400..=0x9fff | 0xf900..=0xfaff | 0x2_0000..=0x3_ffff);
+    before.is_some_and(|before| match selector {
+        0xfe00..=0xfe0f => !is_selector(before),
+        _ => is_ideograph(before),
+    })
 }
 
 fn unit(rest: &[u8]) -> Option<u32> {
@@ -191,7 +229,14 @@ pub fn check(data: &[u8]) {
 
 fn is_harmful_value(value: &serde_json::Value) -> bool {
     use serde_json::Value;
-    let is_harmful = |text: &str| text.chars().any(|one| instead(u32::from(one)).is_some());
+    let is_harmful = |text: &str| {
+        let mut before = None;
+        text.chars().map(u32::from).any(|one| {
+            let stray = is_selector(one) && !selects(before.replace(one).or(Some(0x22)), one);
+            before = Some(one);
+            stray || instead(one).is_some()
+        })
+    };
     match value {
         Value::String(text) => is_harmful(text),
         Value::Array(items) => items.iter().any(is_harmful_value),
@@ -231,6 +276,26 @@ mod tests {
             "\"\u{fffd}x\u{fffd}\u{fffd}\""
         );
         assert_eq!(shown(r#""\udb40\udc41x""#), "\"\u{fffd}x\"");
+    }
+
+    #[test]
+    fn a_row_of_variation_selectors_hides_nothing() {
+        let row = "\u{fffd}".repeat(3);
+        assert_eq!(
+            shown("\"😀\u{e0141}\u{e0142}\u{e0143}\""),
+            format!("\"😀{row}\"")
+        );
+        assert_eq!(
+            shown("\"❤\u{fe0f}\u{fe01}\\ufe02\u{fe03}\""),
+            format!("\"❤\u{fe0f}{row}\"")
+        );
+        for text in [
+            "\"葛\u{e0100}城\"",
+            "\"❤\u{fe0f}\"",
+            r#""\u845b\udb40\udd00""#,
+        ] {
+            assert!(matches!(neutralise(text.as_bytes()), Cow::Borrowed(_)));
+        }
     }
 
     #[test]

@@ -57,6 +57,11 @@ pub enum Reason<'b> {
         /// Which one.
         member: &'static str,
     },
+    /// A member is spelt as one that is read, but for upper and lower case: another reader would take it for that.
+    Variant {
+        /// That one.
+        member: &'static str,
+    },
     /// A member has the wrong type.
     WrongType {
         /// Which one.

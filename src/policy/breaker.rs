@@ -140,10 +140,10 @@ impl Breaker {
         })
     }
 
-    /// The call succeeded: whatever it answered, the upstream works.
-    pub fn succeeded(&mut self, ticket: Ticket) {
+    /// The call succeeded: whatever it answered, the upstream works. Whether this closed the breaker.
+    pub fn succeeded(&mut self, ticket: Ticket) -> bool {
         if ticket.generation != self.generation {
-            return;
+            return false;
         }
         match &mut self.state {
             State::Closed { failures } => *failures = 0,
@@ -157,10 +157,12 @@ impl Breaker {
                 if *successes >= self.rules.probe_count {
                     self.openings = 0;
                     self.change(State::Closed { failures: 0 });
+                    return true;
                 }
             }
             State::Open { .. } => {}
         }
+        false
     }
 
     /// The call failed in a way that blames the upstream. Whether this opened the breaker.
@@ -254,9 +256,8 @@ mod tests {
         open(&mut breaker, 0);
         let probes = [pass(&mut breaker, 100), pass(&mut breaker, 100)];
         assert!(matches!(breaker.permit(100), Permit::Refused { .. }));
-        breaker.succeeded(probes[0]);
-        assert!(breaker.is_open());
-        breaker.succeeded(probes[1]);
+        assert!(!breaker.succeeded(probes[0]) && breaker.is_open());
+        assert!(breaker.succeeded(probes[1]));
         assert!(!breaker.is_open());
     }
 
@@ -343,7 +344,7 @@ mod tests {
                     deed => {
                         let ticket = tickets.swap_remove(value as usize % tickets.len());
                         match deed {
-                            2 => breaker.succeeded(ticket),
+                            2 => drop(breaker.succeeded(ticket)),
                             3 => drop(breaker.failed(ticket, now_ms)),
                             _ => breaker.abandoned(ticket),
                         }

@@ -10,6 +10,7 @@ use super::carried::Looks;
 use super::channel::Word;
 use super::connection::{Connection, Phase};
 use super::service::Frame;
+use super::shown::Shown;
 use super::stream::{Flow, Source, Stream};
 use super::{Shard, millis};
 
@@ -193,17 +194,32 @@ impl<R: Ring> Shard<R> {
         self.pump(socket, now_ms);
         let silence_ms = millis(self.service.shared.limits.stream_keep_alive);
         let (draining, calls) = (self.service.draining, self.service.shared.calls.taken());
+        let generation = self.service.shared.authenticator.generation();
         let Some(connection) = self.connection(socket) else {
             return;
         };
         let Some(stream) = &mut connection.stream else {
             return;
         };
-        // Its client comes back with a proof that is good, or not at all.
-        if stream.until_ms.is_some_and(|until_ms| now_ms >= until_ms) {
-            self.finish_stream(socket, now_ms);
-            return;
+        let has_expired = stream.until_ms.is_some_and(|until_ms| now_ms >= until_ms);
+        let is_outdated = |shown: &Shown| shown.is_outdated(generation);
+        if has_expired || stream.shown.as_ref().is_some_and(is_outdated) {
+            let again = stream.shown.take();
+            let again = again.and_then(|shown| self.service.look_again(shown));
+            // Its client comes back with a proof that is good, or not at all.
+            let Some((shown, until_ms)) = again else {
+                return self.finish_stream(socket, now_ms);
+            };
+            if let Some(stream) = self.connection(socket).and_then(|one| one.stream.as_mut()) {
+                (stream.shown, stream.until_ms) = (Some(shown), until_ms);
+            }
         }
+        let Some(connection) = self.connection(socket) else {
+            return;
+        };
+        let Some(stream) = &mut connection.stream else {
+            return;
+        };
         // A drain leaves it open for the answers of calls, wherever these run.
         if draining && calls == 0 && stream.is_plain() {
             self.finish_stream(socket, now_ms);

@@ -102,7 +102,10 @@ impl Service {
         let mut owner = 0;
         for said in said {
             match said {
-                Outgoing::Message(message) => owner = self.append(channel, &message),
+                Outgoing::Message(message) => {
+                    let shared = std::sync::Arc::clone(&self.shared);
+                    owner = self.append(channel, &shared.harmless(&message));
+                }
                 Outgoing::Release { retry_ms } => self.release_channel(channel, retry_ms),
             }
         }

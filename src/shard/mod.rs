@@ -35,6 +35,7 @@ mod relay;
 mod run;
 mod service;
 mod shared;
+mod shown;
 mod stdio;
 mod stream;
 mod sweep;

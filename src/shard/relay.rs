@@ -69,6 +69,7 @@ impl Relay {
                 limits: shared.limits.clone(),
                 seed,
                 task_key: shared.task_key(),
+                audit: shared.audit.clone(),
             },
         );
         let mut transport = Transport::new(TransportOptions::new(client, buffers.clone(), seed));

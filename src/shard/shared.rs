@@ -404,15 +404,24 @@ impl Shared {
         }
     }
 
-    /// An answer as its client gets it: what tools say cannot drive a terminal or hide words.
+    /// An answer as its client gets it: what tools and prompts say cannot drive a terminal or hide words. What a resource holds stays
+    /// as it is.
     pub(super) fn neutral<'b>(&self, method: Method, body: &'b [u8]) -> Cow<'b, [u8]> {
-        let is_a_tools = matches!(
+        let is_for_readers = matches!(
             method,
-            Method::CallTool | Method::TaskResult | Method::GetTask
+            Method::CallTool | Method::TaskResult | Method::GetTask | Method::GetPrompt
         );
-        match self.neutralises && is_a_tools {
-            true => neutralise(body),
+        match is_for_readers {
+            true => self.harmless(body),
             false => Cow::Borrowed(body),
+        }
+    }
+
+    /// The same of what is said before an answer, or beside all of them: questions to a person, progress, lines of a log.
+    pub(super) fn harmless<'b>(&self, message: &'b [u8]) -> Cow<'b, [u8]> {
+        match self.neutralises {
+            true => neutralise(message),
+            false => Cow::Borrowed(message),
         }
     }
 
@@ -518,6 +527,7 @@ impl Shared {
 
     /// Tells a session something that belongs to none of its requests.
     pub(super) fn tell(&self, events: &SessionEvents, message: &[u8]) {
+        let message = &*self.harmless(message);
         let Ok(appended) = events.append(StreamId::SESSION, message, self.now_ms()) else {
             return;
         };

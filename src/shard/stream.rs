@@ -13,11 +13,13 @@ use crate::mcp::{News, Principal, reply};
 use crate::metrics::Counter;
 use crate::wire::sse;
 
+use super::Shared;
 use super::audience::Audience;
 use super::carried::Carried;
 use super::known::Known;
 use super::listen::Listen;
 use super::service::Service;
+use super::shown::Shown;
 
 /// Bytes that a stream writes at a time, about.
 pub(super) const PIECE_BYTES: usize = 64 << 10;
@@ -32,6 +34,8 @@ pub(super) struct Stream {
     pub(super) written_ms: u64,
     /// When what its client showed of itself is worth nothing any longer, on the shard's clock: then it ends.
     pub(super) until_ms: Option<u64>,
+    /// What that is; none for the stream of an answer, which ends with it, and where nobody is asked.
+    pub(super) shown: Option<Shown>,
     /// Whether it has one of the places of `limits.stream_count_max`.
     pub(super) has_place: bool,
 }
@@ -80,14 +84,14 @@ impl CallStream {
             .or_else(|| outbox.and_then(|outbox| outbox.take()))
     }
 
-    fn write(&mut self, out: &mut Vec<u8>) -> (usize, Flow) {
+    fn write(&mut self, shared: &Shared, out: &mut Vec<u8>) -> (usize, Flow) {
         let mut count = 0;
         while out.len() < PIECE_BYTES {
             match self.next() {
                 // A modern client has nothing to come back with.
                 Some(Outgoing::Release { .. }) => {}
                 Some(Outgoing::Message(message)) => {
-                    write_event(out, &message);
+                    write_event(out, &shared.harmless(&message));
                     count += 1;
                 }
                 None => match self.last.take() {
@@ -112,6 +116,7 @@ impl Stream {
             hearer: None,
             written_ms: now_ms,
             until_ms: None,
+            shown: None,
             has_place: false,
         }
     }
@@ -155,7 +160,7 @@ impl Service {
     /// Appends what a stream has to say next.
     pub(super) fn write_stream(&mut self, stream: &mut Stream, out: &mut Vec<u8>) -> Flow {
         let (count, flow) = match &mut stream.source {
-            Source::Call(call) => call.write(out),
+            Source::Call(call) => call.write(&self.shared, out),
             Source::Carried(carried) => {
                 self.write_carried(carried, stream.principal, stream.hearer.as_ref(), out)
             }

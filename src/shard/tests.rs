@@ -261,6 +261,17 @@ fn comes_to_rest(world: &mut World, seed: u64) {
     );
 }
 
+/// A host that sleeps, or whose clock is set, is no reason to take a token for longer than it says.
+#[test]
+fn the_hosts_clock_is_followed_and_not_only_where_it_began() {
+    let mut world = World::new(1, Faults::none(), Limits::default());
+    world.shard.service.fall_back();
+    let before = world.shard.service.unix_s();
+    world.pass(1_000);
+    let after = world.shard.service.unix_s();
+    assert!(after >= before + 3_600, "{before} {after}");
+}
+
 #[test]
 fn every_request_is_answered_in_order_whatever_the_kernel_does() {
     for seed in 0..150 {

@@ -44,6 +44,7 @@ def auth(scenario, context, folder):
     """What an operator would write for this scenario."""
     if "private_key_pem" in context:
         key = pathlib.Path(folder) / "key.pem"
+        key.touch(mode=0o600)
         key.write_text(context["private_key_pem"])
         proof = {"key": {"file": str(key)}, "algorithm": context["signing_algorithm"]}
         return {"client_credentials": {"client_id": context["client_id"], "private_key_jwt": proof}}

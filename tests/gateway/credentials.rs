@@ -1,6 +1,6 @@
 //! Upstreams that want a token of ours: how it is got, what it is good for, and whom nothing is shown.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -24,11 +24,17 @@ fn config(upstream: &Guarded, auth: &str) -> String {
 /// As ourselves, with a secret in a file.
 fn client(folder: &Path, more: &str) -> String {
     let file = folder.join("client-secret");
-    std::fs::write(&file, format!("{SECRET}\n")).unwrap();
+    private(&file, &format!("{SECRET}\n"));
     format!(
         "client_credentials: {{client_id: me, client_secret: {{file: '{}'}}{more}}}",
         file.display()
     )
+}
+
+/// A file that only its owner can read: another is refused.
+fn private(file: &Path, text: &str) {
+    std::fs::write(file, text).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Serves beside a demo tool, so that it is ready whatever becomes of the upstream.
@@ -335,7 +341,7 @@ fn a_token_of_our_own_is_exchanged() {
     let upstream = Guarded::start();
     let folder = scratch("credentials");
     let file = folder.join("workload");
-    std::fs::write(&file, "workload-token\n").unwrap();
+    private(&file, "workload-token\n");
     let endpoint = upstream.url().replace("/mcp", "/token");
     let auth = format!(
         "token_exchange: {{token_endpoint: '{endpoint}', audience: docs, subject_token: {{file: '{}'}}}}",
@@ -362,22 +368,70 @@ fn a_token_of_our_own_is_exchanged() {
 
 #[test]
 fn a_static_header_is_read_from_where_it_is_kept() {
-    let upstream = crate::harness::upstream::Script::modern("plain").http();
     let folder = scratch("credentials");
-    std::fs::write(folder.join("key"), "static-canary\n").unwrap();
-    let auth = format!(
-        "header: {{name: X-Key, value: {{file: '{}'}}}}",
-        folder.join("key").display()
-    );
+    private(&folder.join("key"), "static-canary\n");
+    let mut keeping = Command::new(binary())
+        .args(["secret", "set", "up/KEY", "--state-dir"])
+        .arg(folder.join("state"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let value = b"static-canary\n";
+    keeping.stdin.take().unwrap().write_all(value).unwrap();
+    assert!(keeping.wait().unwrap().success());
+    let file = format!("{{file: '{}'}}", folder.join("key").display());
+    for place in [file.as_str(), "{secret: up/KEY}"] {
+        let upstream = crate::harness::upstream::Script::modern("plain").http();
+        let config = format!(
+            "state_dir: '{}'\nupstreams:\n  up: {{url: '{}', auth: {{header: {{name: X-Key, value: {place}}}}}}}\n",
+            folder.join("state").display(),
+            upstream.url()
+        );
+        let appliance = serve(&config);
+        appliance.eventually("its tools are offered", || offered(&appliance).len() > 2);
+        let entries = json!(upstream.entries()).to_string();
+        assert!(entries.contains(r#"["x-key","static-canary"]"#), "{place}");
+        assert!(!appliance.stderr().contains("static-canary"));
+    }
+}
+
+#[test]
+fn each_credential_that_was_got_or_not_is_audited_and_shown_nowhere() {
+    let upstream = Guarded::start();
+    let folder = scratch("credentials");
+    let state = folder.display();
     let config = format!(
-        "upstreams:\n  up: {{url: '{}', auth: {{{auth}}}}}\n",
-        upstream.url()
+        "state_dir: '{state}/state'\naudit: {{dir: '{state}/audit'}}\nlog_level: trace\n{}",
+        config(&upstream, &client(&folder, ""))
     );
-    let appliance = serve(&config);
-    appliance.eventually("its tools are offered", || offered(&appliance).len() > 2);
-    let entries = json!(upstream.entries()).to_string();
-    assert!(entries.contains(r#"["x-key","static-canary"]"#));
-    assert!(!appliance.stderr().contains("static-canary"));
+    let mut appliance = serve_with_tool(&config);
+    assert_eq!(text(&appliance), "1");
+    upstream.set(|manners| manners.token_error = Some("token-1 is what you showed"));
+    upstream.revoke();
+    let refused = count(&appliance).to_string();
+    appliance.signal("TERM");
+    appliance.wait();
+    let log = std::fs::read_to_string(folder.join("audit/audit.0001.jsonl")).unwrap();
+    let of = |outcome: &str| {
+        let lines = log
+            .lines()
+            .filter(|line| line.contains("SensitiveDataAccess"));
+        lines
+            .filter(|line| line.contains(outcome) && line.contains(r#""target":"up""#))
+            .count()
+    };
+    assert_eq!((of(r#""ok""#), of(r#""failed""#)), (1, 1), "{log}");
+    for (what, text) in [
+        ("audit", &log),
+        ("log", &appliance.stderr()),
+        ("answer", &refused),
+    ] {
+        assert!(
+            !text.contains(SECRET) && !text.contains("token-1"),
+            "{what}: {text}"
+        );
+    }
 }
 
 #[test]

@@ -348,6 +348,11 @@ impl<S: Read + Write> Client<S> {
         std::mem::take(&mut self.unread)
     }
 
+    /// Whether the last read found the end, and not only nothing yet.
+    pub fn is_closed(&self) -> bool {
+        self.failed.is_none()
+    }
+
     pub fn get(&mut self, path: &str) -> Answer {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         self.answer()

@@ -366,3 +366,46 @@ fn what_was_refused_and_what_was_called_stands_in_a_log_that_shows_every_change(
     .unwrap();
     assert_eq!(verify(&folder).status.code(), Some(1));
 }
+
+/// What a server says of itself has the words of its upstreams in it, and their names.
+#[test]
+fn nobody_is_told_of_an_upstream_of_which_nothing_is_shown() {
+    let (ann, bob) = (key("ann"), key("bob"));
+    let upstream = crate::harness::upstream::Script::modern("vault")
+        .with_words(" of the vault")
+        .http();
+    let config = format!(
+        "auth: {{api_keys: [{{name: ann, hash: '{}'}}, {{name: bob, hash: '{}'}}]}}\nupstreams: {{vault: {{url: \"{}\"}}}}\n\
+         rules: [{{name: all, allow: true}}, {{name: closed, deny: true, upstreams: [vault], who: {{subjects: [bob]}}}}]\n",
+        ann.hash,
+        bob.hash,
+        upstream.url()
+    );
+    let appliance = Appliance::with(&[], &config);
+    appliance.eventually("its tools are offered", || {
+        listed(&appliance, &ann)
+            .iter()
+            .any(|name| name.contains("who"))
+    });
+    let discovered = |key: &Key| post(&appliance, Some(key), "server/discover", json!({})).json();
+    let answer = discovered(&ann);
+    assert!(answer.to_string().contains("of the vault"), "{answer}");
+    assert_eq!(answer["result"]["cacheScope"], "private", "{answer}");
+    let begin = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    let shown = format!("Authorization: Bearer {}\r\n", bob.text);
+    let begun = appliance.connect().post(begin, &shown).json();
+    for answer in [discovered(&bob), begun] {
+        assert!(answer["result"]["capabilities"].is_object(), "{answer}");
+        assert!(!answer.to_string().contains("vault"), "{answer}");
+    }
+    let lists = [
+        "tools/list",
+        "resources/list",
+        "resources/templates/list",
+        "prompts/list",
+    ];
+    for list in lists {
+        let answer = post(&appliance, Some(&bob), list, json!({})).json();
+        assert!(!answer.to_string().contains("vault"), "{answer}");
+    }
+}

@@ -55,7 +55,10 @@ fn a_served_component_reaches_what_its_policy_grants_and_its_refusals_are_in_the
         "{}",
         appliance.stderr()
     );
-    assert_eq!(std::fs::read_to_string(data.join("linked")).unwrap(), "made");
+    assert_eq!(
+        std::fs::read_to_string(data.join("linked")).unwrap(),
+        "made"
+    );
     assert!(data.join("moved").is_dir() && !data.join("late").exists());
     let log = || std::fs::read_to_string(folder.join("audit/audit.0001.jsonl")).unwrap_or_default();
     appliance.eventually("the refusals are on the disk", || {
@@ -67,9 +70,17 @@ fn a_served_component_reaches_what_its_policy_grants_and_its_refusals_are_in_the
         .filter(|line: &Value| line.to_string().contains("SecurityViolation"))
         .collect();
     for (line, words) in violations.iter().zip([
-        ["fs read", "/data/private/key", "probe.policy.yaml:5 (deny storage"],
+        [
+            "fs read",
+            "/data/private/key",
+            "probe.policy.yaml:5 (deny storage",
+        ],
         ["fs write", "/data/late", "margay.yaml:5 (deny storage"],
-        ["http GET", "http://169.254.169.254:80/latest/meta-data", "metadata addresses are refused"],
+        [
+            "http GET",
+            "http://169.254.169.254:80/latest/meta-data",
+            "metadata addresses are refused",
+        ],
         ["env read", "HOME", "no rule allows it"],
     ]) {
         let line = line.to_string();

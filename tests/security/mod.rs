@@ -26,6 +26,7 @@ mod management;
 mod secrets;
 mod sessions;
 mod smuggling;
+mod stdio;
 mod tokens;
 mod tools;
 mod upstreams;

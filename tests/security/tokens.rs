@@ -202,3 +202,56 @@ fn a_revoked_api_key_is_refused_on_a_connection_that_has_used_it() {
     replace(&path, &entry);
     appliance.eventually("the key is back", || call(&appliance, key).status == 200);
 }
+
+/// Whatever was opened with a key ends with it, also where nobody asks for anything on it any longer.
+#[test]
+fn a_stream_ends_with_the_key_that_opened_it_and_no_other_does() {
+    let path = scratch("keys").join("keys.yaml");
+    let (ann, bob) = (
+        "key-of-ann-0123456789-0123456789",
+        "key-of-bob-0123456789-0123456789",
+    );
+    let entry = |name: &str, key: &str| format!("{{name: {name}, hash: '{}'}}", hash_of(key));
+    let both = [entry("ann", ann), entry("bob", bob)];
+    fs::write(&path, format!("api_keys: [{}]\n", both.join(", "))).unwrap();
+    let audit = scratch("audit");
+    let config = format!(
+        "auth: {{api_keys_file: {}}}\naudit: {{dir: {}}}\n",
+        path.display(),
+        audit.display()
+    );
+    let appliance = Appliance::with(&[], &config);
+    let listen = |key: &str| {
+        let wants = json!({"notifications": {"toolsListChanged": true}});
+        let (body, headers) = modern(1, "subscriptions/listen", wants);
+        let mut client = appliance.connect();
+        client.send(format!(
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
+             Authorization: Bearer {key}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        assert!(client.head().starts_with("HTTP/1.1 200"));
+        client.event();
+        client
+    };
+    let (mut of_ann, mut of_bob) = (listen(ann), listen(bob));
+    replace(&path, &format!("api_keys: [{}]\n", both[1]));
+    let last = String::from_utf8(of_ann.rest()).unwrap();
+    assert!(last.contains("\"result\""), "it ends in good order: {last}");
+    of_bob
+        .stream
+        .set_read_timeout(Some(std::time::Duration::from_millis(600)))
+        .unwrap();
+    assert!(
+        of_bob.rest().is_empty() && !of_bob.is_closed(),
+        "bob hears on"
+    );
+    assert_eq!(call(&appliance, bob).status, 200);
+    let log = || fs::read_to_string(audit.join("audit.0001.jsonl")).unwrap_or_default();
+    appliance.eventually("the log says why", || {
+        let log = log();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("api-key:ann") && line.contains("\"denied\""))
+    });
+    assert!(!log().contains(ann));
+}

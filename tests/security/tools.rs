@@ -173,3 +173,24 @@ fn what_drives_a_terminal_or_hides_words_is_shown_and_does_nothing() {
         "\u{1b}]0;owned\u{7} ok\n"
     );
 }
+
+/// A question is read by a person in a terminal before any answer is there.
+#[test]
+fn what_an_upstream_asks_a_person_drives_no_terminal_either() {
+    let upstream = Script::legacy("docs")
+        .with_words(" \u{1b}[2J\u{202e}")
+        .http();
+    let front = front(&upstream, "");
+    let session = crate::harness::sse::Session::open(&front.appliance, "2025-11-25");
+    let mut call = session.call(1, "ask");
+    call.head();
+    let mut question = call.event();
+    while question["method"] != "elicitation/create" {
+        question = call.event();
+    }
+    assert_eq!(
+        question["params"]["message"], "Who? ␛[2J\u{fffd}",
+        "{question}"
+    );
+    session.accept(&question, json!({"name": "me"}));
+}

@@ -21,8 +21,18 @@ pub(crate) struct Overspent {
 /// What stands for a budget where a call is stopped because so much was refused to it.
 pub(super) const REFUSALS: &str = "refusals";
 
+/// The same for lookups of names, of which no policy says how many.
+pub(super) const LOOKUPS: &str = "lookups";
+
 impl fmt::Display for Overspent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.budget == LOOKUPS {
+            return write!(
+                f,
+                "the tool was stopped because it looked up more than {} names in one call: ask it for less",
+                self.limit
+            );
+        }
         if self.budget == REFUSALS {
             return write!(
                 f,

@@ -15,7 +15,7 @@ use wasmtime_wasi::filesystem::{
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult, ReaddirIterator};
 
-use crate::limits::RENAMED_ENTRIES_MAX;
+use crate::limits::{LISTED_ENTRIES_MAX, RENAMED_ENTRIES_MAX};
 use crate::policy::permission::{Access, Ask};
 
 use super::super::store::State;
@@ -24,6 +24,7 @@ use super::path::{self, Found, Lost, Place};
 use types::{DescriptorFlags, ErrorCode, HostDescriptor, OpenFlags, PathFlags};
 
 const FILES_ONLY: &str = "only files and directories are opened";
+const TOO_MANY_TO_LIST: &str = "no more entries of directories are read at one time";
 const TOO_MANY_TO_MOVE: &str = "a directory is renamed only if all that is in it can be looked at";
 
 /// Puts these in the place of wasmtime's.
@@ -40,8 +41,8 @@ impl HasData for Files {
 
 /// An instance's files, while the host works for it.
 pub(crate) struct FilesView<'a> {
-    inner: WasiFilesystemCtxView<'a>,
-    gate: Arc<Gate>,
+    pub(super) inner: WasiFilesystemCtxView<'a>,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl State {
@@ -146,6 +147,49 @@ impl FilesView<'_> {
         }
     }
 
+    /// Whether a link with this content may be at a place, so many directories below where its guest begins. Whoever else follows it is
+    /// not led out either.
+    fn check_link(&self, content: &str, at: &str, depth: usize) -> FsResult<()> {
+        let Some(rule) = path::leads_out(content, depth) else {
+            return Ok(());
+        };
+        let target = format!("{at} -> {content}");
+        self.gate.refuse("fs write", &target, rule);
+        Err(ErrorCode::NotPermitted.into())
+    }
+
+    /// Whether a link, or a directory with all that is below it, may be at `new`: what it may be used for there, and where its links lead
+    /// from there.
+    async fn check_moved(&mut self, old: Place, new: &Place) -> FsResult<Place> {
+        if old.kind() == Some(FileType::Symlink) {
+            let (content, old) = blocking(move || (path::link_content(&old), old)).await?;
+            self.check_link(&content.map_err(failed)?, &new.path, new.depth)?;
+            return Ok(old);
+        }
+        if old.kind() != Some(FileType::Directory) {
+            return Ok(old);
+        }
+        let (entries, old) =
+            blocking(move || (path::below(&old, RENAMED_ENTRIES_MAX), old)).await?;
+        let Some(entries) = entries.map_err(failed)? else {
+            self.gate.refuse("fs write", &old.path, TOO_MANY_TO_MOVE);
+            return Err(ErrorCode::Access.into());
+        };
+        for entry in entries {
+            let path = &entry.path;
+            let (from, to) = (
+                format!("{}/{path}", old.path),
+                format!("{}/{path}", new.path),
+            );
+            self.check_move(&from, &to)?;
+            if let Some(content) = &entry.link {
+                let depth = new.depth + 1 + path.matches('/').count();
+                self.check_link(content, &to, depth)?;
+            }
+        }
+        Ok(old)
+    }
+
     /// For a call that is narrowed: whether it may do this with what is open.
     fn check_open(&self, descriptor: &Resource<Descriptor>, need: Need) -> FsResult<()> {
         if !self.gate.is_narrowed() {
@@ -167,7 +211,7 @@ impl FilesView<'_> {
         Ok(self.inner.table.push(Descriptor::File(file))?)
     }
 
-    fn open_directory(&self, file: HostFile, path: &str) -> Descriptor {
+    pub(super) fn open_directory(&self, file: HostFile, path: &str) -> Descriptor {
         let access = Access::Write;
         let writes = self.gate.decide(&Ask::Path { access, path }).is_allowed;
         let (perms, mode) = match writes {
@@ -247,7 +291,6 @@ impl Opening {
         };
         flags.set(OFlags::CREATE, self.creates);
         flags.set(OFlags::EXCL, self.exclusive);
-        flags.set(OFlags::TRUNC, self.truncates);
         flags
     }
 
@@ -296,60 +339,30 @@ impl FilesView<'_> {
                 return Err(ErrorCode::Access.into());
             }
         }
-        let flags = opening.flags();
-        let opened = blocking(move || -> Result<HostFile, Errno> {
+        let (asked, flags) = (place.path.clone(), opening.flags());
+        let opened = blocking(move || -> Result<(HostFile, String), Errno> {
             let file = path::open(&place, flags, Mode::from_raw_mode(0o666))?;
             // What was there may have been replaced by what is no file.
             let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
             match kind {
-                FileType::RegularFile => Ok(file),
+                FileType::RegularFile => path::path_of(&file).map(|path| (file, path)),
                 _ => Err(Errno::ACCESS),
             }
         });
-        let file = opened.await?.map_err(failed)?;
+        let (file, path) = opened.await?.map_err(failed)?;
+        if path != asked {
+            // A directory on the way was moved meanwhile, by another call. What was opened is what counts.
+            self.check(opening.need(), &path)?;
+        }
+        let file = match opening.truncates {
+            true => {
+                let emptied = blocking(move || rustix::fs::ftruncate(&file, 0).map(|()| file));
+                emptied.await?.map_err(failed)?
+            }
+            false => file,
+        };
         Ok(opening.descriptor(file))
     }
-}
-
-impl preopens::Host for FilesView<'_> {
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        let Some(grants) = self.gate.guard().grants().cloned() else {
-            return Ok(Vec::new());
-        };
-        let mut shown: Vec<(Resource<Descriptor>, String)> = Vec::new();
-        for root in &grants.roots {
-            let (path, guest) = match root.path.is_file() {
-                true => parents(&root.path, &root.guest),
-                false => (root.path.as_path(), root.guest.as_str()),
-            };
-            if shown.iter().any(|(_, other)| other == guest) {
-                continue;
-            }
-            // One that is not there now may be there at the next call.
-            let Ok(file) = HostFile::open(path) else {
-                tracing::debug!(path = %path.display(), "a granted directory is not there");
-                continue;
-            };
-            let (Ok(place), Some(name)) = (path::path_of(&file), path.to_str()) else {
-                continue;
-            };
-            if place != name {
-                self.gate.call_also(&place, name);
-            }
-            let directory = self.open_directory(file, &place);
-            shown.push((self.inner.table.push(directory)?, guest.to_owned()));
-        }
-        Ok(shown)
-    }
-}
-
-fn parents<'r>(path: &'r std::path::Path, guest: &'r str) -> (&'r std::path::Path, &'r str) {
-    let above = match guest.rsplit_once('/') {
-        Some(("", _)) => "/",
-        Some((above, _)) => above,
-        None => ".",
-    };
-    (path.parent().unwrap_or(path), above)
 }
 
 impl types::Host for FilesView<'_> {
@@ -419,7 +432,15 @@ impl HostDescriptor for FilesView<'_> {
         let directory = self.directory(&fd)?;
         let path = path::path_of(&*directory).map_err(failed)?;
         self.check(Need::Read, &path)?;
-        self.inner.read_directory(fd).await
+        let room = LISTED_ENTRIES_MAX.saturating_sub(self.gate.listed());
+        let counted = blocking(move || path::count(&directory, room)).await?;
+        let Some(count) = counted.map_err(failed)? else {
+            self.gate.refuse("fs read", &path, TOO_MANY_TO_LIST);
+            return Err(ErrorCode::InsufficientMemory.into());
+        };
+        let stream = self.inner.read_directory(fd).await?;
+        self.gate.lists(stream.rep(), path.into(), count);
+        Ok(stream)
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {
@@ -483,6 +504,7 @@ impl HostDescriptor for FilesView<'_> {
         if flags.contains(PathFlags::SYMLINK_FOLLOW) {
             return Err(ErrorCode::Invalid.into());
         }
+        let moving = self.gate.moving().await;
         let old = self.find(&fd, &old_path, false, Need::Write).await?;
         let new = self.find(&new_fd, &new_path, false, Need::Write).await?;
         self.check_move(&old.path, &new.path)?;
@@ -494,8 +516,11 @@ impl HostDescriptor for FilesView<'_> {
             (Some(_), None) => return Err(ErrorCode::NotPermitted.into()),
         }
         let none = AtFlags::empty();
-        done(move || rustix::fs::linkat(&*old.parent, old.name(), &*new.parent, new.name(), none))
-            .await
+        done(move || {
+            let _moving = moving;
+            rustix::fs::linkat(&*old.parent, old.name(), &*new.parent, new.name(), none)
+        })
+        .await
     }
 
     async fn open_at(
@@ -509,9 +534,12 @@ impl HostDescriptor for FilesView<'_> {
         let opening = Opening::new(path_flags, open_flags, flags)?;
         self.gate.spend_file().map_err(FsError::trap)?;
         let opened = self.open(&fd, &path, opening).await?;
-        let descriptor = self.inner.table.push(opened)?;
-        self.gate.opened(descriptor.rep());
-        Ok(descriptor)
+        // A stream of a file keeps it open when its descriptor is gone.
+        self.gate.opened(match &opened {
+            Descriptor::File(file) => &file.file,
+            Descriptor::Dir(directory) => &directory.dir,
+        });
+        Ok(self.inner.table.push(opened)?)
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
@@ -533,46 +561,33 @@ impl HostDescriptor for FilesView<'_> {
         new_fd: Fd,
         new_path: String,
     ) -> FsResult<()> {
+        let moving = self.gate.moving().await;
         let old = self.find(&fd, &old_path, false, Need::Write).await?;
         let new = self.find(&new_fd, &new_path, false, Need::Write).await?;
         self.check_move(&old.path, &new.path)?;
         if old.name.is_none() || new.name.is_none() {
             return Err(ErrorCode::Busy.into());
         }
-        let mut old = old;
-        if old.kind() == Some(FileType::Directory) {
-            let (place, entries) = blocking(move || {
-                let entries = path::below(&old, RENAMED_ENTRIES_MAX);
-                (old, entries)
-            })
-            .await?;
-            old = place;
-            let Some(entries) = entries.map_err(failed)? else {
-                self.gate.refuse("fs write", &old.path, TOO_MANY_TO_MOVE);
-                return Err(ErrorCode::Access.into());
-            };
-            for entry in entries {
-                let (old, new) = (
-                    format!("{}/{entry}", old.path),
-                    format!("{}/{entry}", new.path),
-                );
-                self.check_move(&old, &new)?;
-            }
-        }
-        done(move || rustix::fs::renameat(&*old.parent, old.name(), &*new.parent, new.name())).await
+        let old = self.check_moved(old, &new).await?;
+        done(move || {
+            let _moving = moving;
+            rustix::fs::renameat(&*old.parent, old.name(), &*new.parent, new.name())
+        })
+        .await
     }
 
     async fn symlink_at(&mut self, fd: Fd, content: String, path: String) -> FsResult<()> {
+        let moving = self.gate.moving().await;
         let place = self.find(&fd, &path, false, Need::Write).await?;
-        if let Some(rule) = path::leads_out(&content, place.depth) {
-            let target = format!("{} -> {content}", place.path);
-            self.gate.refuse("fs write", &target, rule);
-            return Err(ErrorCode::NotPermitted.into());
-        }
+        self.check_link(&content, &place.path, place.depth)?;
         if place.found.is_some() {
             return Err(ErrorCode::Exist.into());
         }
-        done(move || rustix::fs::symlinkat(content, &*place.parent, place.name())).await
+        done(move || {
+            let _moving = moving;
+            rustix::fs::symlinkat(content, &*place.parent, place.name())
+        })
+        .await
     }
 
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
@@ -620,10 +635,7 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
-        let descriptor = fd.rep();
-        HostDescriptor::drop(&mut self.inner, fd)?;
-        self.gate.closed(descriptor);
-        Ok(())
+        HostDescriptor::drop(&mut self.inner, fd)
     }
 }
 
@@ -632,11 +644,33 @@ impl types::HostDirectoryEntryStream for FilesView<'_> {
         &mut self,
         stream: Resource<ReaddirIterator>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
-        self.inner.read_directory_entry(stream).await
+        let directory = self.gate.listing(stream.rep());
+        loop {
+            let again = Resource::new_borrow(stream.rep());
+            let entry = self.inner.read_directory_entry(again).await?;
+            let (Some(found), Some(directory)) = (&entry, &directory) else {
+                return Ok(entry);
+            };
+            // What may be neither read nor written is not shown by its name either.
+            let path = format!("{}/{}", directory.trim_end_matches('/'), found.name);
+            let may = |access| {
+                let ask = Ask::Path {
+                    access,
+                    path: &path,
+                };
+                self.gate.decide(&ask).is_allowed
+            };
+            if may(Access::Read) || may(Access::Write) {
+                return Ok(entry);
+            }
+        }
     }
 
     fn drop(&mut self, stream: Resource<ReaddirIterator>) -> wasmtime::Result<()> {
-        types::HostDirectoryEntryStream::drop(&mut self.inner, stream)
+        let listing = stream.rep();
+        types::HostDirectoryEntryStream::drop(&mut self.inner, stream)?;
+        self.gate.listed_all(listing);
+        Ok(())
     }
 }
 

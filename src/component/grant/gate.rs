@@ -1,23 +1,32 @@
 //! Where an instance asks whether it may, and where its refusals are told.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::fs::File;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
+
+use tokio::sync::OwnedMutexGuard;
 
 use crate::audit::{Event, Kind, Outcome};
 use crate::limits::{
-    HTTP_BYTES_PER_CALL, HTTP_REQUESTS_PER_CALL, OPEN_FILES_PER_CALL, REFUSALS_PER_CALL_MAX,
+    HTTP_BYTES_PER_CALL, HTTP_REQUESTS_PER_CALL, LOOKUPS_PER_CALL, OPEN_FILES_PER_CALL,
+    REFUSALS_PER_CALL_MAX,
 };
-use crate::policy::permission::{Access, Ask, Budgets, By, Decider, Protocol, Verdict};
+use crate::policy::permission::{
+    Access, Alias, Ask, Budgets, By, Decider, Protocol, Verdict, decide_place,
+};
 
 use super::super::call::Control;
-use super::budget::REFUSALS;
+use super::budget::{LOOKUPS, REFUSALS};
 use super::{Behalf, Grants, Outward, Overspent};
 
 /// Refusals of one call that its caller is told.
 const TOLD_MAX: usize = 4;
+
+/// Bytes of a text that a guest chose, where its refusal is told.
+const TEXT_BYTES_MAX: usize = 1_024;
 
 /// Names that one call has looked up, and what they led to.
 const NAMES_MAX: usize = 256;
@@ -69,6 +78,11 @@ impl Guard {
         let Some(grants) = &self.grants else {
             return Verdict::denied(By::NoRule);
         };
+        if let Ask::Path { path, .. } = ask
+            && let Some(by) = self.outward.own(path)
+        {
+            return Verdict::denied(by);
+        }
         let granted = grants.decider.decide(ask);
         match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
             Some(narrow) if granted.is_allowed => {
@@ -85,15 +99,10 @@ impl Guard {
 
     /// The same for a place with several names: one line that denies any of them is enough, and one that allows any.
     fn decide_place(&self, behalf: Option<&Behalf>, access: Access, names: &[String]) -> Verdict {
-        let by = |decider: &Decider| {
-            let asks = names.iter().map(|path| Ask::Path { access, path });
-            let verdicts: Vec<_> = asks.map(|ask| decider.decide(&ask)).collect();
-            let denied = |verdict: &&Verdict| !verdict.is_allowed && verdict.by != By::NoRule;
-            let allowed = |verdict: &&Verdict| verdict.is_allowed;
-            let decisive = verdicts.iter().find(denied);
-            let decisive = decisive.or_else(|| verdicts.iter().find(allowed));
-            decisive.cloned().unwrap_or(Verdict::denied(By::NoRule))
-        };
+        if let Some(by) = names.iter().find_map(|name| self.outward.own(name)) {
+            return Verdict::denied(by);
+        }
+        let by = |decider: &Decider| decide_place(&**decider, access, names);
         let granted = self.grants.as_ref().map(|grants| by(&grants.decider));
         let granted = granted.unwrap_or(Verdict::denied(By::NoRule));
         match behalf.and_then(|behalf| behalf.narrow.as_ref()) {
@@ -134,16 +143,32 @@ impl Visible {
             .zip(&other.0)
             .all(|(own, others)| !own || *others)
     }
+
+    fn add(&mut self, other: &Self) {
+        for (own, others) in self.0.iter_mut().zip(&other.0) {
+            *own |= others;
+        }
+    }
+}
+
+/// A call, as it is remembered by what it has begun and what may end after it.
+#[derive(Clone)]
+pub(super) struct Errand {
+    call: u64,
+    behalf: Option<Arc<Behalf>>,
 }
 
 /// What one call has used up, and what was refused to it.
 #[derive(Default)]
 struct Scope {
+    /// Which call of the instance it is; 0 between calls.
+    call: u64,
     behalf: Option<Arc<Behalf>>,
     control: Option<Arc<Control>>,
     budgets: Budgets,
     http_requests: u64,
     http_bytes: u64,
+    lookups: u64,
     refused: u64,
     told: Vec<String>,
     names: Vec<(IpAddr, Arc<str>)>,
@@ -153,10 +178,16 @@ struct Scope {
 /// What outlives a call, with the instance.
 #[derive(Default)]
 struct Lasting {
-    /// Open descriptors.
-    open: HashSet<u32>,
+    /// What was opened, and is as long as a descriptor or a stream has it open.
+    open: Vec<Weak<File>>,
+    /// Directories that are being listed: by the number of the listing, their paths and how many entries they have.
+    listings: HashMap<u32, (Arc<str>, usize)>,
     /// Where granted directories are, and what the policy calls them, if that is a link.
-    aliases: Vec<(String, String)>,
+    aliases: Vec<Alias>,
+    /// Calls so far.
+    calls: u64,
+    /// The variables that the callers so far could see together.
+    seen: Option<Visible>,
 }
 
 /// The gate of one instance. Shared by what is on the way for it: requests, lookups, sockets.
@@ -187,9 +218,16 @@ impl Gate {
         if let Some(limit) = budgets.cpu_time_ms {
             control.bound_cpu(limit);
         }
+        let visible = self.guard.visible(behalf.map(AsRef::as_ref));
         let mut scope = self.scope();
-        let lasting = std::mem::take(&mut scope.lasting);
+        let mut lasting = std::mem::take(&mut scope.lasting);
+        lasting.calls += 1;
+        match &mut lasting.seen {
+            Some(seen) => seen.add(&visible),
+            seen => *seen = Some(visible),
+        }
         *scope = Scope {
+            call: lasting.calls,
             behalf: behalf.cloned(),
             control: Some(Arc::clone(control)),
             budgets,
@@ -201,7 +239,11 @@ impl Gate {
     /// Whether the instance has been shown nothing that this caller may not see.
     pub(crate) fn suits(&self, behalf: Option<&Behalf>) -> bool {
         behalf.is_none_or(|behalf| behalf.narrow.is_none()) || {
-            let shown = self.guard.visible(self.made_for.as_deref());
+            let mut shown = self.guard.visible(self.made_for.as_deref());
+            if let Some(seen) = &self.scope().lasting.seen {
+                // What it was told for one caller it may tell another.
+                shown.add(seen);
+            }
             shown.is_within(&self.guard.visible(behalf))
         }
     }
@@ -241,26 +283,39 @@ impl Gate {
             .is_some_and(|behalf| behalf.narrow.is_some())
     }
 
+    /// The call that runs now.
+    pub(super) fn errand(&self) -> Errand {
+        let scope = self.scope();
+        Errand {
+            call: scope.call,
+            behalf: scope.behalf.clone(),
+        }
+    }
+
     /// Whether it may; nobody is told.
     pub(super) fn decide(&self, ask: &Ask<'_>) -> Verdict {
+        self.decide_on(&self.errand(), ask)
+    }
+
+    /// The same for what a call has begun, whichever runs now.
+    pub(super) fn decide_on(&self, errand: &Errand, ask: &Ask<'_>) -> Verdict {
+        let behalf = errand.behalf.as_deref();
         if let Ask::Path { access, path } = *ask {
-            let (behalf, mut names) = {
-                let scope = self.scope();
-                let aliases = scope.lasting.aliases.iter();
-                let names: Vec<_> = aliases.filter_map(|alias| called(path, alias)).collect();
-                (scope.behalf.clone(), names)
-            };
+            let mut names = self.also_called(path);
             if !names.is_empty() {
                 names.push(path.to_owned());
-                return self.guard.decide_place(behalf.as_deref(), access, &names);
+                return self.guard.decide_place(behalf, access, &names);
             }
         }
-        self.guard.decide(self.behalf().as_deref(), ask)
+        self.guard.decide(behalf, ask)
     }
 
     /// A granted directory is elsewhere than the policy says.
     pub(super) fn call_also(&self, place: &str, name: &str) {
-        let alias = (place.to_owned(), name.to_owned());
+        let alias = Alias {
+            place: place.to_owned(),
+            name: name.to_owned(),
+        };
         let mut scope = self.scope();
         if !scope.lasting.aliases.contains(&alias) {
             scope.lasting.aliases.push(alias);
@@ -269,36 +324,35 @@ impl Gate {
 
     /// Whether it may. A refusal is told.
     pub(super) fn allows(&self, ask: &Ask<'_>) -> bool {
-        let verdict = self.decide(ask);
+        self.allows_on(&self.errand(), ask)
+    }
+
+    /// The same for what a call has begun.
+    pub(super) fn allows_on(&self, errand: &Errand, ask: &Ask<'_>) -> bool {
+        let verdict = self.decide_on(errand, ask);
         if !verdict.is_allowed {
-            self.refuse_by(ask, &verdict.by);
+            self.refuse_by(errand, ask, &verdict.by);
         }
         verdict.is_allowed
     }
 
     /// Tells of a refusal.
-    pub(super) fn refuse_by(&self, ask: &Ask<'_>, by: &By) {
+    pub(super) fn refuse_by(&self, errand: &Errand, ask: &Ask<'_>, by: &By) {
         let (method, target) = described(ask);
-        self.refuse(&method, &target, &by.to_string());
+        self.refuse_on(errand, &method, &target, &by.to_string());
     }
 
     pub(super) fn refuse(&self, method: &str, target: &str, rule: &str) {
-        let behalf = {
-            let mut scope = self.scope();
-            scope.refused += 1;
-            // One that goes on and on would drown what others are refused.
-            let is_over = scope.refused > REFUSALS_PER_CALL_MAX;
-            let _ = Self::spend(&scope, is_over, REFUSALS, REFUSALS_PER_CALL_MAX);
-            if scope.told.len() < TOLD_MAX {
-                let text = format!("{method} {target} was refused: {rule}");
-                if !scope.told.contains(&text) {
-                    scope.told.push(text);
-                }
-            }
-            scope.behalf.clone()
-        };
+        self.refuse_on(&self.errand(), method, target, rule);
+    }
+
+    fn refuse_on(&self, errand: &Errand, method: &str, target: &str, rule: &str) {
+        // A guest chooses both.
+        let (method, target) = (clipped(method), clipped(target));
+        self.count_refusal(errand, method, target, rule);
         let guard = &self.guard;
-        let principal = behalf.as_ref().map_or("", |behalf| &*behalf.principal);
+        let behalf = errand.behalf.as_ref();
+        let principal = behalf.map_or("", |behalf| &*behalf.principal);
         self.record(&Event {
             principal,
             method,
@@ -317,6 +371,24 @@ impl Gate {
                 missed,
                 "refused to a component: {method} {target}: {rule}"
             );
+        }
+    }
+
+    /// Counts a refusal of the call that runs. One that is over is told of nothing, and neither is the next of what was not its own.
+    fn count_refusal(&self, errand: &Errand, method: &str, target: &str, rule: &str) {
+        let mut scope = self.scope();
+        if scope.call != errand.call {
+            return;
+        }
+        scope.refused += 1;
+        // One that goes on and on would drown what others are refused.
+        let is_over = scope.refused > REFUSALS_PER_CALL_MAX;
+        let _ = Self::spend(&scope, is_over, REFUSALS, REFUSALS_PER_CALL_MAX);
+        if scope.told.len() < TOLD_MAX {
+            let text = format!("{method} {target} was refused: {rule}");
+            if !scope.told.contains(&text) {
+                scope.told.push(text);
+            }
         }
     }
 
@@ -374,20 +446,69 @@ impl Gate {
         Self::spend(&scope, is_over, "http_bytes", limit)
     }
 
+    /// One lookup of a name more.
+    pub(super) fn spend_lookup(&self) -> Result<(), Overspent> {
+        let mut scope = self.scope();
+        scope.lookups += 1;
+        let is_over = scope.lookups > LOOKUPS_PER_CALL;
+        Self::spend(&scope, is_over, LOOKUPS, LOOKUPS_PER_CALL)
+    }
+
     /// Whether one more file may be opened.
     pub(super) fn spend_file(&self) -> Result<(), Overspent> {
-        let scope = self.scope();
+        let mut scope = self.scope();
         let limit = scope.budgets.open_files.unwrap_or(OPEN_FILES_PER_CALL);
+        scope.lasting.open.retain(|file| file.strong_count() > 0);
         let is_over = scope.lasting.open.len() as u64 >= limit;
         Self::spend(&scope, is_over, "open_files", limit)
     }
 
-    pub(super) fn opened(&self, descriptor: u32) {
-        self.scope().lasting.open.insert(descriptor);
+    pub(super) fn opened(&self, file: &Arc<File>) {
+        self.scope().lasting.open.push(Arc::downgrade(file));
     }
 
-    pub(super) fn closed(&self, descriptor: u32) {
-        self.scope().lasting.open.remove(&descriptor);
+    /// Entries of the directories that are being listed.
+    pub(super) fn listed(&self) -> usize {
+        let scope = self.scope();
+        let listings = scope.lasting.listings.values();
+        listings.map(|(_, count)| count).sum()
+    }
+
+    pub(super) fn lists(&self, listing: u32, path: Arc<str>, count: usize) {
+        let mut scope = self.scope();
+        scope.lasting.listings.insert(listing, (path, count));
+    }
+
+    /// The directory of a listing.
+    pub(super) fn listing(&self, listing: u32) -> Option<Arc<str>> {
+        let scope = self.scope();
+        let found = scope.lasting.listings.get(&listing);
+        found.map(|(path, _)| Arc::clone(path))
+    }
+
+    pub(super) fn listed_all(&self, listing: u32) {
+        self.scope().lasting.listings.remove(&listing);
+    }
+
+    /// Waits until nobody moves or links anything, and keeps it so: two who move at once could have what was looked at be another
+    /// thing when it is moved.
+    pub(super) async fn moving(&self) -> OwnedMutexGuard<()> {
+        self.guard.outward.moving().await
+    }
+
+    /// Whether the component may write here, whoever calls it.
+    pub(super) fn may_be_written(&self, path: &str) -> bool {
+        let access = Access::Write;
+        let mut names = self.also_called(path);
+        names.push(path.to_owned());
+        self.guard.decide_place(None, access, &names).is_allowed
+    }
+
+    /// A path as it is called by way of the links that granted directories were reached by.
+    fn also_called(&self, path: &str) -> Vec<String> {
+        let scope = self.scope();
+        let aliases = scope.lasting.aliases.iter();
+        aliases.filter_map(|alias| alias.called(path)).collect()
     }
 
     fn spend(
@@ -407,9 +528,12 @@ impl Gate {
         Err(overspent)
     }
 
-    /// A name led to these addresses.
-    pub(super) fn remember(&self, name: &Arc<str>, addresses: &[IpAddr]) {
+    /// A name led to these addresses, for the call that looked it up.
+    pub(super) fn remember(&self, errand: &Errand, name: &Arc<str>, addresses: &[IpAddr]) {
         let mut scope = self.scope();
+        if scope.call != errand.call {
+            return;
+        }
         for address in addresses {
             let entry = (*address, Arc::clone(name));
             if scope.names.len() < NAMES_MAX && !scope.names.contains(&entry) {
@@ -426,10 +550,9 @@ impl Gate {
     }
 }
 
-/// The path as it is called by way of this alias, if it leads there.
-fn called(path: &str, (place, name): &(String, String)) -> Option<String> {
-    let rest = path.strip_prefix(place.as_str())?;
-    (rest.is_empty() || rest.starts_with('/')).then(|| format!("{name}{rest}"))
+/// The beginning of a text that a guest chose, as much as a person reads.
+fn clipped(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
 }
 
 /// What is asked, as the log has it: the capability, and what it is about.

@@ -24,18 +24,17 @@ use wasmtime_wasi_http::{
 };
 
 use crate::limits::COMPONENT_ANSWER_DEADLINE;
-use crate::policy::permission::{Ask, Protocol};
+use crate::policy::permission::{Ask, NO_TUNNEL, NO_USER, Protocol};
 
 use super::super::store::State;
 use super::Gate;
 use super::body::Counted;
+use super::gate::Errand;
 use super::outward::Stream;
 
 /// Bytes of the head of an answer.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
-const NO_USER: &str = "no user name or password is sent in the address of a request";
-const NO_TUNNEL: &str = "no tunnel is asked for";
 const NO_HOST: &str = "what is no host is not reached";
 
 /// A request on its way, with what drives its connection.
@@ -83,13 +82,13 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _processed: Driving,
     ) -> Sending {
-        let gate = Arc::clone(&self.gate);
+        let (gate, errand) = (Arc::clone(&self.gate), self.gate.errand());
         // Before anything waits: a guest that does not wait for the answer has asked all the same.
         let admitted = admit(&gate, request);
         let options = options.unwrap_or_default();
         Box::new(async move {
             let (target, request) = admitted?;
-            send(gate, target, request, options).await
+            send(gate, errand, target, request, options).await
         })
     }
 
@@ -245,19 +244,24 @@ fn admit(
 }
 
 /// The addresses to connect to: those of the target that may be reached.
-async fn addresses(gate: &Gate, target: &Target) -> Result<Vec<SocketAddr>, Error> {
+async fn addresses(
+    gate: &Gate,
+    errand: &Errand,
+    target: &Target,
+) -> Result<Vec<SocketAddr>, Error> {
     let (name, found) = match &target.host {
         Host::Name(name) => (Some(&**name), gate.outward().resolve(name).await?),
         Host::Address(address) => (None, vec![*address]),
     };
     let is_allowed = |address: &IpAddr| {
-        gate.allows(&Ask::Address {
+        let ask = Ask::Address {
             host: name,
             address: *address,
             port: target.port,
             scheme: Some(target.scheme),
             protocol: Protocol::Tcp,
-        })
+        };
+        gate.allows_on(errand, &ask)
     };
     let allowed: Vec<_> = found
         .into_iter()
@@ -272,11 +276,12 @@ async fn addresses(gate: &Gate, target: &Target) -> Result<Vec<SocketAddr>, Erro
 
 async fn send(
     gate: Arc<Gate>,
+    errand: Errand,
     target: Target,
     request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<Answered, Error> {
-    let addresses = addresses(&gate, &target).await?;
+    let addresses = addresses(&gate, &errand, &target).await?;
     let deadline = options.connect_timeout;
     let outward = gate.outward();
     let stream = outward.connect(&addresses, deadline).await?;

@@ -20,6 +20,7 @@ mod http;
 mod names;
 mod outward;
 mod path;
+mod roots;
 mod sockets;
 
 pub(crate) use budget::{CpuMeter, Overspent, metered};

@@ -17,6 +17,7 @@ use crate::policy::permission::{Ask, By, Protocol};
 
 use super::super::store::State;
 use super::Gate;
+use super::gate::Errand;
 
 const INTERFACE: &str = "wasi:sockets/ip-name-lookup@0.2.12";
 
@@ -114,15 +115,17 @@ fn lookup_of(gate: &Arc<Gate>, name: &str) -> Result<Addresses, ErrorCode> {
             if !gate.allows(&Ask::Resolve { name: &name }) {
                 return Err(ErrorCode::AccessDenied);
             }
-            let gate = Arc::clone(gate);
+            gate.spend_lookup()
+                .map_err(|_| ErrorCode::TemporaryResolverFailure)?;
+            let (gate, errand) = (Arc::clone(gate), gate.errand());
             Ok(Addresses::Waiting(spawn(async move {
-                resolved(&gate, &name.into()).await
+                resolved(&gate, &errand, &name.into()).await
             })))
         }
     }
 }
 
-async fn resolved(gate: &Gate, name: &Arc<str>) -> Result<Vec<IpAddr>, ErrorCode> {
+async fn resolved(gate: &Gate, errand: &Errand, name: &Arc<str>) -> Result<Vec<IpAddr>, ErrorCode> {
     let found = gate.outward().resolve(name).await;
     let mut addresses = found.map_err(|error| match error {
         Error::DnsTimeout => ErrorCode::TemporaryResolverFailure,
@@ -137,14 +140,14 @@ async fn resolved(gate: &Gate, name: &Arc<str>) -> Result<Vec<IpAddr>, ErrorCode
             scheme: None,
             protocol: Protocol::Tcp,
         };
-        let verdict = gate.decide(&ask);
+        let verdict = gate.decide_on(errand, &ask);
         let is_kept = verdict.is_allowed || verdict.by == By::NoRule;
         if !is_kept {
-            gate.refuse_by(&ask, &verdict.by);
+            gate.refuse_by(errand, &ask, &verdict.by);
         }
         is_kept
     });
-    gate.remember(name, &addresses);
+    gate.remember(errand, name, &addresses);
     match addresses.is_empty() {
         true => Err(ErrorCode::AccessDenied),
         false => Ok(addresses),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -13,15 +13,17 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::Error;
 
 use crate::audit::Audit;
 use crate::limits::{
-    COMPONENT_CONNECT_COUNT_MAX, COMPONENT_CONNECT_DEADLINE, COMPONENT_LOOKUP_DEADLINE,
+    COMPONENT_CONNECT_COUNT_MAX, COMPONENT_CONNECT_DEADLINE, COMPONENT_LOOKUP_COUNT_MAX,
+    COMPONENT_LOOKUP_DEADLINE,
 };
+use crate::policy::permission::{By, Own};
 
 /// The addresses of a name, on their way.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
@@ -32,15 +34,22 @@ pub trait Resolve: fmt::Debug + Send + Sync {
     fn resolve<'a>(&'a self, name: &'a str) -> Resolving<'a>;
 }
 
-/// The system's resolver.
+/// The system's resolver. Each lookup takes a thread until it ends, whoever has given up waiting for it; so many take one at a time.
 #[derive(Debug)]
-struct System;
+struct System(Arc<Semaphore>);
 
 impl Resolve for System {
     fn resolve<'a>(&'a self, name: &'a str) -> Resolving<'a> {
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
+            let place = Arc::clone(&self.0).acquire_owned().await;
+            let place = place.map_err(io::Error::other)?;
+            let name = name.to_owned();
+            let looked = tokio::task::spawn_blocking(move || {
+                let found = (name.as_str(), 0).to_socket_addrs();
+                drop(place);
+                found
+            });
+            Ok(looked.await??.map(|address| address.ip()).collect())
         })
     }
 }
@@ -58,16 +67,38 @@ pub(crate) struct Outward {
     tls: OnceCell<Arc<ClientConfig>>,
     /// Set once the log is there, which is after the first components are.
     audit: OnceLock<Audit>,
+    /// Held by whoever moves or links files.
+    moves: Arc<Mutex<()>>,
+    /// What no component is given.
+    own: Own,
 }
 
 impl Outward {
-    pub(crate) fn new(resolver: Option<Arc<dyn Resolve>>, ca: Option<PathBuf>) -> Arc<Self> {
+    pub(crate) fn new(
+        resolver: Option<Arc<dyn Resolve>>,
+        ca: Option<PathBuf>,
+        own: Own,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            resolver: resolver.unwrap_or_else(|| Arc::new(System)),
+            resolver: resolver.unwrap_or_else(|| {
+                Arc::new(System(Arc::new(Semaphore::new(COMPONENT_LOOKUP_COUNT_MAX))))
+            }),
             ca,
             tls: OnceCell::new(),
             audit: OnceLock::new(),
+            moves: Arc::default(),
+            own,
         })
+    }
+
+    /// The rule that keeps a path to the server, if it is one of its own.
+    pub(super) fn own(&self, path: &str) -> Option<By> {
+        self.own.rule(path)
+    }
+
+    /// The right to move or link files, which one has at a time.
+    pub(super) async fn moving(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.moves).lock_owned().await
     }
 
     /// Whether it was the first to be set.

@@ -10,13 +10,22 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
+use crate::limits::{PATH_BYTES_MAX, PATH_DIRECTORIES_MAX};
+
 /// Symbolic links in one path, as many as Linux follows.
 const LINKS_MAX: usize = 40;
+
+/// Names in one path, with those of the links in it.
+const NAMES_MAX: usize = 4_096;
+
+/// What the kernel adds to the path of what has no name any more.
+const DELETED: &str = " (deleted)";
 
 /// Only what names a place; nothing in it can be read by it.
 const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -41,6 +50,8 @@ impl From<Errno> for Lost {
 pub(super) const ABSOLUTE: &str = "paths begin in a granted directory; absolute ones lead nowhere";
 pub(super) const ABSOLUTE_LINK: &str = "symbolic links to absolute paths are not followed";
 pub(super) const ABOVE: &str = "no path leads out of the directory that it begins in";
+pub(super) const GUESTS_LINK: &str =
+    "a granted directory is not looked for behind a link that the component could have put there";
 
 /// What a path leads to.
 #[derive(Debug)]
@@ -79,9 +90,17 @@ impl Place {
 
 /// The host's path of what is open.
 pub(super) fn path_of(file: impl AsFd) -> Result<String, Errno> {
-    let link = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let file = file.as_fd();
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     let path = readlinkat(CWD, link, Vec::new())?;
-    path.into_string().map_err(|_| Errno::ILSEQ)
+    let mut path = path.into_string().map_err(|_| Errno::ILSEQ)?;
+    if let Some(before) = path.strip_suffix(DELETED).map(str::len)
+        && fstat(file)?.st_nlink == 0
+    {
+        // What has lost its name is asked about under the one that it had.
+        path.truncate(before);
+    }
+    Ok(path)
 }
 
 /// Walks a path. `follows_last` says whether a symbolic link at its end is followed.
@@ -96,20 +115,23 @@ pub(super) fn walk(base: &Arc<File>, path: &str, follows_last: bool) -> Result<P
     if path.contains('\0') {
         return Err(Lost::Failed(Errno::INVAL));
     }
-    let mut walk = Walk {
-        base,
-        start,
-        stack: Vec::new(),
-        pending: Vec::new(),
-        links: 0,
-        must_be_directory: false,
-    };
-    walk.push(path.as_bytes(), true);
+    let mut walk = Walk::new(base, start, None);
+    walk.push(path.as_bytes(), true)?;
     walk.run(follows_last)
+}
+
+/// Walks an absolute path of the host, its links followed, but for those that lie where `is_guests` says that a guest may write.
+pub(super) fn walk_host(path: &Path, is_guests: &dyn Fn(&str) -> bool) -> Result<Place, Lost> {
+    let top = Arc::new(File::from(openat(CWD, "/", LOOK, Mode::empty())?));
+    let mut walk = Walk::new(&top, "/".to_owned(), Some(is_guests));
+    walk.push(path.as_os_str().as_bytes(), true)?;
+    walk.run(true)
 }
 
 struct Walk<'b> {
     base: &'b Arc<File>,
+    /// For a path of the host: which links are not followed.
+    is_guests: Option<&'b dyn Fn(&str) -> bool>,
     /// The host's path of the base.
     start: String,
     /// The directories below the base that were entered, with their names.
@@ -117,27 +139,54 @@ struct Walk<'b> {
     /// The names that are left, the next one last.
     pending: Vec<OsString>,
     links: usize,
+    /// Names that were pending so far.
+    names: usize,
     must_be_directory: bool,
 }
 
-impl Walk<'_> {
+impl<'b> Walk<'b> {
+    fn new(
+        base: &'b Arc<File>,
+        start: String,
+        is_guests: Option<&'b dyn Fn(&str) -> bool>,
+    ) -> Self {
+        Self {
+            base,
+            is_guests,
+            start,
+            stack: Vec::new(),
+            pending: Vec::new(),
+            links: 0,
+            names: 0,
+            must_be_directory: false,
+        }
+    }
+
     /// What is to be walked next; `is_end` says whether the path ends with it.
-    fn push(&mut self, path: &[u8], is_end: bool) {
+    fn push(&mut self, path: &[u8], is_end: bool) -> Result<(), Errno> {
+        if path.len() > PATH_BYTES_MAX {
+            return Err(Errno::NAMETOOLONG);
+        }
         let mut names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
         if is_end {
             let last = names.last().copied().unwrap_or_default();
             self.must_be_directory |= matches!(last, b"" | b"." | b"..");
         }
         names.retain(|name| !matches!(*name, b"" | b"."));
+        self.names += names.len();
+        if self.names > NAMES_MAX {
+            return Err(Errno::LOOP);
+        }
         let names = names.into_iter().rev();
         self.pending
             .extend(names.map(|name| OsStr::from_bytes(name).to_owned()));
+        Ok(())
     }
 
     fn run(mut self, follows_last: bool) -> Result<Place, Lost> {
         while let Some(name) = self.pending.pop() {
             if name == ".." {
-                if self.stack.pop().is_none() {
+                if self.stack.pop().is_none() && self.is_guests.is_none() {
                     return Err(Lost::Out(ABOVE, self.lexical(&name)));
                 }
                 continue;
@@ -158,6 +207,10 @@ impl Walk<'_> {
                     self.follow(&file, &name, is_last)?;
                 }
                 FileType::Directory if !is_last => {
+                    // Each is open until the walk ends.
+                    if self.stack.len() >= PATH_DIRECTORIES_MAX {
+                        return Err(Errno::NAMETOOLONG.into());
+                    }
                     self.stack.push((Arc::new(File::from(file)), name));
                 }
                 _ if !is_last => {
@@ -201,15 +254,20 @@ impl Walk<'_> {
         if self.links > LINKS_MAX {
             return Err(Errno::LOOP.into());
         }
-        let target = readlinkat(link, "", Vec::new())?.into_bytes();
-        match target.first() {
-            None => Err(Errno::NOENT.into()),
-            Some(b'/') => Err(Lost::Out(ABSOLUTE_LINK, self.lexical(name))),
-            Some(_) => {
-                self.push(&target, is_last);
-                Ok(())
+        if let Some(is_guests) = self.is_guests {
+            let path = self.path(name)?;
+            if is_guests(&path) {
+                return Err(Lost::Out(GUESTS_LINK, path));
             }
         }
+        let target = readlinkat(link, "", Vec::new())?.into_bytes();
+        match (target.first(), self.is_guests) {
+            (None, _) => return Err(Errno::NOENT.into()),
+            (Some(b'/'), None) => return Err(Lost::Out(ABSOLUTE_LINK, self.lexical(name))),
+            (Some(b'/'), Some(_)) => self.stack.clear(),
+            (Some(_), _) => {}
+        }
+        Ok(self.push(&target, is_last)?)
     }
 
     fn here(&self) -> Arc<File> {
@@ -263,20 +321,19 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a link with this content, at so many directories below where its guest begins, leads out of there by its text.
+/// Whether a link with this content, at so many directories below where its guest begins, leads out of there by its text. The way up
+/// is at its beginning or nowhere: behind a name it would depend on what that name is.
 pub(super) fn leads_out(content: &str, depth: usize) -> Option<&'static str> {
     if content.starts_with('/') {
         return Some(ABSOLUTE_LINK);
     }
-    let mut depth = depth;
+    let (mut left, mut has_name) = (depth, false);
     for name in content.split('/') {
         match name {
             "" | "." => {}
-            ".." => match depth.checked_sub(1) {
-                Some(less) => depth = less,
-                None => return Some(ABOVE),
-            },
-            _ => depth += 1,
+            ".." if has_name || left == 0 => return Some(ABOVE),
+            ".." => left -= 1,
+            _ => has_name = true,
         }
     }
     None
@@ -295,33 +352,82 @@ pub(super) fn link_content(place: &Place) -> Result<String, Errno> {
     content.into_string().map_err(|_| Errno::ILSEQ)
 }
 
-/// How each entry below the directory at a place is called from there: `a`, `a/b`. As many as `max`; none, if there are more.
-pub(super) fn below(place: &Place, max: usize) -> Result<Option<Vec<String>>, Errno> {
-    let directory = OFlags::RDONLY | OFlags::DIRECTORY;
+/// Something below a directory.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Below {
+    /// How it is called from there: `a`, `a/b`.
+    pub(super) path: String,
+    /// Of a symbolic link, its content.
+    pub(super) link: Option<String>,
+}
+
+/// Everything below the directory at a place: as many as `max`; none, if there are more, or if they lie too deep.
+pub(super) fn below(place: &Place, max: usize) -> Result<Option<Vec<Below>>, Errno> {
+    let top = open(place, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
     let mut entries = Vec::new();
-    let mut pending = vec![(open(place, directory, Mode::empty())?, String::new())];
-    while let Some((directory_file, prefix)) = pending.pop() {
-        for entry in rustix::fs::Dir::read_from(&directory_file)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
+    let is_whole = collect(&top, "", PATH_DIRECTORIES_MAX, max, &mut entries)?;
+    Ok(is_whole.then_some(entries))
+}
+
+/// One directory of each level is open at a time.
+fn collect(
+    directory: &File,
+    prefix: &str,
+    levels: usize,
+    max: usize,
+    entries: &mut Vec<Below>,
+) -> Result<bool, Errno> {
+    let Some(levels) = levels.checked_sub(1) else {
+        return Ok(false);
+    };
+    let mut inner = Vec::new();
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let text = name.to_str().map_err(|_| Errno::ILSEQ)?;
+        if entries.len() >= max {
+            return Ok(false);
+        }
+        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let link = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => {
+                let content = readlinkat(directory, name, Vec::new())?;
+                Some(content.into_string().map_err(|_| Errno::ILSEQ)?)
             }
-            let text = name.to_str().map_err(|_| Errno::ILSEQ)?;
-            let path = format!("{prefix}{text}");
-            if entries.len() >= max {
-                return Ok(None);
+            FileType::Directory => {
+                inner.push(text.to_owned());
+                None
             }
-            let stat = rustix::fs::statat(&directory_file, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                let flags = directory | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let inner = openat(&directory_file, name, flags, Mode::empty())?;
-                pending.push((File::from(inner), format!("{path}/")));
-            }
-            entries.push(path);
+            _ => None,
+        };
+        let path = format!("{prefix}{text}");
+        entries.push(Below { path, link });
+    }
+    for name in inner {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let below = File::from(openat(directory, &name, flags, Mode::empty())?);
+        let prefix = format!("{prefix}{name}/");
+        if !collect(&below, &prefix, levels, max, entries)? {
+            return Ok(false);
         }
     }
-    Ok(Some(entries))
+    Ok(true)
+}
+
+/// Whether a directory has no more than `max` entries, as many as are counted; and how many.
+pub(super) fn count(directory: &File, max: usize) -> Result<Option<usize>, Errno> {
+    let mut count = 0;
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        entry?;
+        count += 1;
+        if count > max {
+            return Ok(None);
+        }
+    }
+    Ok(Some(count))
 }
 
 #[cfg(test)]
@@ -471,7 +577,9 @@ mod tests {
         assert_eq!(leads_out("/etc", 5), Some(ABSOLUTE_LINK));
         assert_eq!(leads_out("../x", 0), Some(ABOVE));
         assert_eq!(leads_out("a/../../x", 0), Some(ABOVE));
+        assert_eq!(leads_out("a/../x", 5), Some(ABOVE));
         assert_eq!(leads_out("../x", 1), None);
+        assert_eq!(leads_out("./.././x", 1), None);
         assert_eq!(leads_out("a/b", 0), None);
     }
 }

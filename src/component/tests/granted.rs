@@ -7,13 +7,15 @@ use std::sync::Mutex;
 use super::*;
 use crate::audit::{Audit, Event, Kind, Outcome, Sink};
 use crate::component::{Behalf, Grants, Resolve, Resolving};
-use crate::policy::permission::Policy;
+use crate::policy::permission::{Own, Policy};
 use crate::secret::{self, Secret, SecretRef, Shape, Unresolved};
 
+mod bounds;
 mod calls;
 mod files;
 mod guest;
 mod http;
+mod moves;
 mod network;
 
 use guest::Guest;
@@ -47,6 +49,9 @@ impl Sink for Log {
     }
 }
 
+/// How long it takes to know where a slow name leads.
+const SLOW: Duration = Duration::from_millis(200);
+
 /// Names and what they lead to, one answer after the other; the last one for ever.
 #[derive(Debug, Default)]
 struct Names {
@@ -57,6 +62,9 @@ struct Names {
 impl Resolve for Names {
     fn resolve<'a>(&'a self, name: &'a str) -> Resolving<'a> {
         Box::pin(async move {
+            if name.starts_with("slow.") {
+                tokio::time::sleep(SLOW).await;
+            }
             let mut asked = self.asked.lock().unwrap();
             let before = asked.iter().filter(|other| *other == name).count();
             asked.push(name.to_owned());
@@ -90,7 +98,16 @@ impl Court {
         Self::with(Vec::new(), None)
     }
 
+    /// A court of a server that has these files.
+    fn owning(own: Own) -> Self {
+        Self::of(Vec::new(), None, own)
+    }
+
     fn with(answers: Vec<(&'static str, Vec<Vec<IpAddr>>)>, ca: Option<&Path>) -> Self {
+        Self::of(answers, ca, Own::default())
+    }
+
+    fn of(answers: Vec<(&'static str, Vec<Vec<IpAddr>>)>, ca: Option<&Path>, own: Own) -> Self {
         let names = Arc::new(Names {
             answers,
             asked: Mutex::default(),
@@ -99,6 +116,7 @@ impl Court {
             worker_count: 2,
             resolver: Some(Arc::<Names>::clone(&names)),
             ca: ca.map(Path::to_owned),
+            own,
             ..RuntimeOptions::default()
         };
         let runtime = Runtime::new(&small_limits(), options).unwrap();

@@ -106,6 +106,10 @@ impl Kept {
 
     /// Puts what there is in force.
     fn publish(&self) {
+        self.authenticator.exchange(self.verifier());
+    }
+
+    fn verifier(&self) -> Verifier {
         let mut keys: BTreeMap<&str, &ApiKey> = BTreeMap::new();
         let from_file = self.keys.iter().flat_map(KeyFile::content);
         // A key of the configuration counts before one of the same name in the file.
@@ -114,7 +118,7 @@ impl Kept {
         }
         let keys: Vec<ApiKey> = keys.into_values().cloned().collect();
         let issuers = self.options.issuers.iter().zip(&self.sources);
-        self.authenticator.exchange(Verifier {
+        Verifier {
             keys: keys.into(),
             issuers: issuers
                 .map(|(issuer, source)| issuer.issuer(source.keys()))
@@ -122,7 +126,7 @@ impl Kept {
             certificates: self.options.certificates.clone(),
             admits_anonymous: self.options.admits_anonymous,
             expects_keys: self.options.keys_file.is_some(),
-        });
+        }
     }
 
     fn warn_of_shadowed(&self) {
@@ -215,8 +219,12 @@ impl Kept {
                         "the issuer has no key that can be used: its tokens are refused"
                     );
                 }
+                let is_known = remote.keys().set.is_same_as(&set);
                 remote.succeed(set, now_unix_s());
-                self.publish();
+                match is_known {
+                    true => self.authenticator.prolong(self.verifier()),
+                    false => self.publish(),
+                }
             }
             Err(error) => {
                 remote.fail(now);

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::discover::{Found, canonical, discover};
-use super::secrets::SecretReader;
 use super::store::Store;
 use crate::control::fetch::{Fetch, FetchError, Post};
-use crate::secret::Secret;
+use crate::secret::{Resolve, Secret, SecretRef, Shape};
 use crate::upstream::credential::{
     AuthSettings, Challenge, Client, ClientCredentials, ClientProof, ClientSettings, Grant, Guard,
     Proof, Refusal, Scopes, Server, SigningKey, TokenExchange, Tokens, form, to_ask_for,
@@ -30,7 +29,7 @@ pub struct Account {
     pub(super) remote: Arc<Remote>,
     pub(super) url: Url,
     pub(super) fetch: Fetch,
-    pub(super) secrets: SecretReader,
+    pub(super) secrets: Arc<dyn Resolve>,
     pub(super) store: Store,
     /// What was found last.
     pub(super) found: Option<Found>,
@@ -43,7 +42,7 @@ impl Account {
     pub fn new(
         remote: &Arc<Remote>,
         fetch: Fetch,
-        secrets: SecretReader,
+        secrets: Arc<dyn Resolve>,
         state_dir: &Path,
     ) -> Option<Self> {
         let is_managed = remote.settings.auth.as_ref()?.is_managed();
@@ -154,7 +153,7 @@ impl Account {
     async fn exchanged(&mut self, settings: &TokenExchange, why: &Why) -> Result<Tokens, String> {
         let client = settings.client.as_ref();
         let client = client.map(|client| self.client(client)).transpose()?;
-        let subject = (self.secrets)(&settings.subject_token)?;
+        let subject = self.secret("subject_token", &settings.subject_token, Shape::Line)?;
         let endpoint = settings.token_endpoint.to_string();
         let found = Found {
             resource: canonical(&self.url),
@@ -244,17 +243,27 @@ impl Account {
         guard
     }
 
+    /// A secret as it is kept now.
+    fn secret(&self, key: &str, from: &SecretRef, shape: Shape) -> Result<Secret, String> {
+        let thing = format!("upstreams.{}.auth: {key}", self.remote.name());
+        let found = self.secrets.secret(&thing, from, shape);
+        found.map_err(|problem| problem.to_string())
+    }
+
     /// Who we are, with the secret as it is kept now.
     pub(super) fn client(&self, settings: &ClientSettings) -> Result<Client, String> {
         let proof = match &settings.proof {
             ClientProof::None => Proof::None,
-            ClientProof::Secret(place) => Proof::Secret((self.secrets)(place)?, settings.method),
+            ClientProof::Secret(place) => {
+                let secret = self.secret("client_secret", place, Shape::Line)?;
+                Proof::Secret(secret, settings.method)
+            }
             ClientProof::Key {
                 key,
                 algorithm,
                 kid,
             } => {
-                let pem = (self.secrets)(key)?;
+                let pem = self.secret("private_key", key, Shape::Text)?;
                 let key = SigningKey::new(&pem, *algorithm, kid.clone());
                 Proof::Key(key.map_err(|error| error.to_string())?)
             }

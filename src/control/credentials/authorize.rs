@@ -4,7 +4,7 @@ use super::account::{Account, Why, secret};
 use super::discover::Found;
 use super::login::Callback;
 use crate::control::fetch::{FetchError, Post};
-use crate::secret::Secret;
+use crate::secret::{Secret, redactor};
 use crate::upstream::credential::{
     Attempt, AuthorizationCode, Challenge, Client, Grant, Proof, Randoms, Refusal, Registered,
     Registration, Scopes, Tokens, choose, to_ask_for,
@@ -70,6 +70,7 @@ impl Account {
             .as_deref()
             .ok_or("nobody has allowed it yet")?;
         let refresh = secret(refresh);
+        let _redacted = redactor().keep(&refresh);
         let client = self.known_client(settings, known.client.as_ref())?;
         self.asked = self.asked.with(&Scopes::parse(&known.scopes));
         let grant = Grant::Refresh(&refresh);

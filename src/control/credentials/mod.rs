@@ -12,7 +12,6 @@ mod account;
 mod authorize;
 mod discover;
 mod login;
-mod secrets;
 mod store;
 
 use std::collections::VecDeque;
@@ -23,12 +22,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::upstreams::WantSource;
+use crate::audit::{Audit, Event, Kind, Outcome};
 use crate::gateway::CredentialWant;
+use crate::secret::{Registered, redactor};
 use crate::upstream::credential::{Issued, Tokens};
 use crate::upstream::remote::Remote;
 pub use account::{Account, Why};
-pub(crate) use secrets::shown;
-pub use secrets::{SecretReader, plain_reader};
 
 /// Times that a token of one upstream is asked for within [`WINDOW`] because one was refused.
 const ATTEMPTS_MAX: usize = 8;
@@ -42,6 +41,9 @@ const RENEWAL_MIN: Duration = Duration::from_secs(5);
 /// How far ahead a renewal is planned at the most: who says more is asked again then.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// Tokens of one upstream that are redacted: an access token and a refresh token, of now and of before.
+const REDACTED_MAX: usize = 4;
+
 /// One upstream's.
 struct Place {
     remote: Arc<Remote>,
@@ -54,6 +56,8 @@ struct Place {
     is_renewal: bool,
     attempts: VecDeque<Instant>,
     failed: Option<(Instant, String)>,
+    /// The tokens in force and those before them, which calls may still have with them: nothing that is written shows them.
+    redacted: VecDeque<Registered>,
 }
 
 /// What work on one upstream's credential came to.
@@ -67,6 +71,7 @@ struct Worked {
 pub(crate) struct Keeper<T> {
     places: Vec<Place>,
     tell: T,
+    audit: Audit,
     work: JoinSet<Worked>,
 }
 
@@ -74,8 +79,8 @@ impl<T> Keeper<T>
 where
     T: Fn(u16, usize, Result<(), String>),
 {
-    /// Of these accounts; `tell` hands a home its news of an upstream.
-    pub(crate) fn new(accounts: Vec<Account>, tell: T) -> Self {
+    /// Of these accounts; `tell` hands a home its news of an upstream, `audit` hears of each credential that was got or not.
+    pub(crate) fn new(accounts: Vec<Account>, audit: Audit, tell: T) -> Self {
         let places = accounts.into_iter().map(|account| Place {
             remote: Arc::clone(&account.remote),
             account: Some(account),
@@ -84,10 +89,12 @@ where
             is_renewal: false,
             attempts: VecDeque::new(),
             failed: None,
+            redacted: VecDeque::new(),
         });
         Self {
             places: places.collect(),
             tell,
+            audit,
             work: JoinSet::new(),
         }
     }
@@ -179,9 +186,14 @@ where
         let now = Instant::now();
         let place = &mut self.places[index];
         place.account = Some(account);
-        let name = place.remote.name();
+        let remote = Arc::clone(&place.remote);
+        let name = remote.name();
+        // It goes on to callers, and a server may repeat in it what it was shown.
+        let result = result.map_err(|why| redactor().redact(&why).into_owned());
+        tell_log(&self.audit, name, &result);
         let news = match result {
             Ok(tokens) => {
+                place.redact(&tokens);
                 let generation = place.remote.credential.generation() + 1;
                 let issued = Issued::bearer(generation, &tokens.access);
                 place.remote.credential.publish(issued);
@@ -220,7 +232,31 @@ where
     }
 }
 
+/// Tells the audit log that we were given a credential for an upstream, or were not. Never the credential.
+fn tell_log(audit: &Audit, upstream: &str, result: &Result<Tokens, String>) {
+    let (outcome, why) = match result {
+        Ok(_) => (Outcome::Ok, ""),
+        Err(why) => (Outcome::Failed, why.as_str()),
+    };
+    audit.record(&Event {
+        principal: "margay",
+        method: "credential",
+        target: upstream,
+        detail: why,
+        ..Event::new(Kind::SensitiveDataAccess, outcome)
+    });
+}
+
 impl Place {
+    fn redact(&mut self, tokens: &Tokens) {
+        let secrets = std::iter::once(&tokens.access).chain(&tokens.refresh);
+        self.redacted
+            .extend(secrets.map(|secret| redactor().keep(secret)));
+        while self.redacted.len() > REDACTED_MAX {
+            self.redacted.pop_front();
+        }
+    }
+
     /// Whether a token may be asked for now.
     fn admit(&mut self, now: Instant) -> Result<(), String> {
         if let Some((at, why)) = &self.failed

@@ -21,6 +21,7 @@ use crate::error::{Problem, exit};
 use crate::secret::{
     Resolve, Secret, SecretRef, Shape, Unresolved, admit, is_sensitive_header, redactor,
 };
+use crate::upstream::credential::AuthSettings;
 use crate::upstream::settings::{HeaderValue, Transport};
 
 use super::config::Config;
@@ -204,14 +205,18 @@ impl std::fmt::Debug for Secrets {
 }
 
 /// Makes known to the [`redactor`] what a configuration has in plain text where a credential belongs.
-pub(super) fn know_plain(config: &Config) {
+fn know_plain(config: &Config) {
     for upstream in &config.upstreams {
         let Transport::Http { headers, .. } = &upstream.transport else {
             continue;
         };
-        for (name, value) in headers {
+        let own = match &upstream.auth {
+            Some(AuthSettings::Header(own)) => Some((&own.name, &own.value)),
+            _ => None,
+        };
+        for (name, value) in headers.iter().map(|(name, value)| (name, value)).chain(own) {
             if let HeaderValue::Text(text) = value
-                && is_sensitive_header(name)
+                && (own.is_some_and(|(own, _)| own == name) || is_sensitive_header(name))
             {
                 // `Bearer TOKEN`: the token alone, too.
                 let token = text.rsplit(' ').next().unwrap_or_default();

@@ -27,9 +27,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::config::Config;
-use super::credentials::{Account, Keeper, SecretReader, plain_reader};
+use super::credentials::{Account, Keeper};
 use super::fetch::Fetch;
 use super::publisher::Publisher;
+use super::secrets::Secrets;
 use crate::error::{Problem, exit};
 use crate::gateway::{CredentialWant, Word};
 use crate::shard::{Shared, Upstreams};
@@ -80,14 +81,13 @@ impl Prepared {
     /// The upstreams of a configuration, their names looked up once; none where it has none. Blocks for a moment, and must not be
     /// called inside an async context.
     ///
-    /// Errors: a header's variable is not set, a certificate cannot be read, a header cannot be sent.
-    pub fn of(config: &Config) -> Result<Option<Self>, Problem> {
+    /// Errors: a secret is not there, a certificate cannot be read, a header cannot be sent.
+    pub fn of(config: &Config, secrets: &Secrets) -> Result<Option<Self>, Problem> {
         if config.upstreams.is_empty() {
             return Ok(None);
         }
-        let secrets = plain_reader();
-        let remotes = remotes::remotes(&config.upstreams, &secrets)?;
-        let accounts = accounts(&remotes, &secrets, &config.state_dir)?;
+        let remotes = remotes::remotes(&config.upstreams, secrets)?;
+        let accounts = accounts(&remotes, secrets, &config.state_dir)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("margay-names")
@@ -166,7 +166,7 @@ impl Prepared {
             move |child, news| hand(&homes, child.port, Word::Child { child, news }),
         );
         let homes = Arc::downgrade(shared);
-        let credentials = Keeper::new(accounts, move |port, remote, news| {
+        let credentials = Keeper::new(accounts, shared.audit.clone(), move |port, remote, news| {
             hand(&homes, port, Word::Credential(remote, news));
         });
         let wants = Arc::clone(&link);
@@ -219,7 +219,7 @@ pub fn login(
             remedy,
         ));
     }
-    let secrets = plain_reader();
+    let secrets = Secrets::new(config);
     let remotes = remotes::remotes(&own, &secrets)?;
     let mut accounts = accounts(&remotes, &secrets, &config.state_dir)?;
     let Some(account) = accounts.first_mut() else {
@@ -248,7 +248,7 @@ pub fn login(
 /// Errors: a file of roots cannot be read.
 pub(crate) fn accounts(
     remotes: &[Arc<Remote>],
-    secrets: &SecretReader,
+    secrets: &Secrets,
     state_dir: &Path,
 ) -> Result<Vec<Account>, Problem> {
     let mut accounts = Vec::new();
@@ -264,7 +264,12 @@ pub(crate) fn accounts(
             let remedy = "correct the file, or name another";
             Problem::operator(exit::CONFIG, thing, "", error.to_string(), remedy)
         })?;
-        accounts.extend(Account::new(remote, fetch, Arc::clone(secrets), state_dir));
+        accounts.extend(Account::new(
+            remote,
+            fetch,
+            Arc::new(secrets.clone()),
+            state_dir,
+        ));
     }
     Ok(accounts)
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::control::credentials::{SecretReader, shown};
 use crate::error::{Problem, exit};
+use crate::secret::{Resolve, Secret, Shape, redactor};
 use crate::upstream::credential::AuthSettings;
 use crate::upstream::http::Scheme;
 use crate::upstream::remote::{Place, Remote};
@@ -15,7 +15,7 @@ use crate::upstream::tls::{TlsClient, TlsOptions};
 /// Errors: a secret is not there, a certificate cannot be read, a header cannot be sent.
 pub(super) fn remotes(
     upstreams: &[Upstream],
-    secrets: &SecretReader,
+    secrets: &dyn Resolve,
 ) -> Result<Vec<Arc<Remote>>, Problem> {
     let mut clients = Clients::default();
     let made = upstreams.iter().enumerate().map(|(index, settings)| {
@@ -55,18 +55,19 @@ pub(super) fn remotes(
 fn fields(
     upstream: &str,
     headers: &[(String, HeaderValue)],
-    secrets: &SecretReader,
+    secrets: &dyn Resolve,
 ) -> Result<Vec<(String, String)>, Problem> {
     let field = |(header, value): &(String, HeaderValue)| match value {
         HeaderValue::Text(text) => Ok((header.clone(), text.clone())),
-        HeaderValue::Secret(place) => match secrets(place) {
-            Ok(secret) => Ok((header.clone(), secret.reveal().to_owned())),
-            Err(why) => {
-                let thing = format!("upstreams.{upstream}.headers.{header}");
-                let remedy = "set it where margay is started";
-                Err(wrong(thing, shown(place), why, remedy))
+        HeaderValue::Secret(place) => {
+            let thing = format!("upstreams.{upstream}.headers.{header}");
+            let secret = secrets.secret(&thing, place, Shape::Line)?;
+            // `Bearer TOKEN`: the token alone, too.
+            if let Some((_, token)) = secret.reveal().rsplit_once(' ') {
+                redactor().add(&Secret::new(token));
             }
-        },
+            Ok((header.clone(), secret.reveal().to_owned()))
+        }
     };
     headers.iter().map(field).collect()
 }
@@ -97,7 +98,7 @@ fn wrong(thing: String, value: String, rule: String, remedy: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::{Secret, SecretRef};
+    use crate::secret::{SecretRef, Unresolved, admit};
     use crate::upstream::http::Url;
 
     fn upstream(url: &str, headers: Vec<(String, HeaderValue)>, tls: TlsOptions) -> Upstream {
@@ -113,13 +114,21 @@ mod tests {
         Upstream::new("docs", transport)
     }
 
+    struct Kept;
+
+    impl Resolve for Kept {
+        fn resolve(&self, from: &SecretRef, shape: Shape) -> Result<Secret, Unresolved> {
+            let text = match from.to_string().as_str() {
+                "$TOKEN" => "Bearer of-the-tests",
+                "$BROKEN" => "two\r\nlines",
+                _ => return Err(Unresolved::Missing),
+            };
+            admit(text.as_bytes().to_vec().into(), shape)
+        }
+    }
+
     fn made(upstream: Upstream) -> Result<Vec<Arc<Remote>>, String> {
-        let secrets: SecretReader = Arc::new(|place| match shown(place).as_str() {
-            "$TOKEN" => Ok(Secret::new("Bearer x")),
-            "$BROKEN" => Ok(Secret::new("two\r\nlines")),
-            _ => Err("is not set in the environment".to_owned()),
-        });
-        remotes(&[upstream], &secrets).map_err(|problem| problem.to_string())
+        remotes(&[upstream], &Kept).map_err(|problem| problem.to_string())
     }
 
     fn header(value: HeaderValue) -> Vec<(String, HeaderValue)> {
@@ -136,7 +145,7 @@ mod tests {
         assert_eq!((found[0].index, found[0].places.len()), (0, 2));
         assert!(!found[0].is_stdio());
         let said = of("ABSENT").unwrap_err();
-        for part in ["docs", "Authorization", "$ABSENT", "is not set"] {
+        for part in ["docs", "Authorization", "$ABSENT", "set it where"] {
             assert!(said.contains(part), "{part} is missing in {said}");
         }
         let said = of("BROKEN").unwrap_err();

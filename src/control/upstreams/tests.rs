@@ -5,6 +5,7 @@ use super::*;
 use crate::component::{Runtime, RuntimeOptions};
 use crate::control::components::ComponentSet;
 use crate::control::config::Overrides;
+use crate::control::secrets::Secrets;
 use crate::gateway::{ChildKey, ChildNews, ChildOrder, ControlLink, News, RawListing};
 use crate::limits::Limits;
 use crate::mcp::{HostRules, List, Sessions};
@@ -16,7 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn prepared(text: &str) -> Prepared {
     let path = Path::new("/etc/margay/margay.yaml");
     let config = Config::parse(text, path, &Overrides::default()).unwrap();
-    Prepared::of(&config).unwrap().unwrap()
+    Prepared::of(&config, &Secrets::new(&config))
+        .unwrap()
+        .unwrap()
 }
 
 /// Two upstreams in service, without a thread that would call them.

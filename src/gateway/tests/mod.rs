@@ -7,11 +7,12 @@ mod feeds;
 mod questions;
 mod trouble;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use super::*;
+use crate::audit::{Event, Sink};
 use crate::component::{Mailbox, Outbox, Outgoing};
 use crate::mcp::{ClientCapabilities, LogLevel, Method, Principal, Revision, SessionId};
 use crate::policy::{Failed, Reached};
@@ -72,7 +73,26 @@ pub(super) fn call(ticket: u64, revision: Revision) -> Ask {
     }
 }
 
+/// What the audit log was told.
+#[derive(Default)]
+pub(super) struct Heard(Mutex<Vec<String>>);
+
+impl Sink for Heard {
+    fn take(&self, event: &Event<'_>) {
+        let (kind, outcome) = (event.kind.as_str(), event.outcome.as_str());
+        let line = format!("{kind} {outcome} {}: {}", event.target, event.detail);
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Heard {
+    pub(super) fn said(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
 pub(super) struct Rig {
+    pub(super) audit: Arc<Heard>,
     pub(super) gateway: Gateway,
     pub(super) remotes: Vec<Arc<Remote>>,
     pub(super) now_ms: u64,
@@ -156,12 +176,14 @@ impl Rig {
                 Arc::new(Remote::new(index, settings, places))
             })
             .collect();
+        let audit = Arc::new(Heard::default());
         let options = GatewayOptions {
             port,
             homes,
             limits: limits.clone(),
             seed: 7,
             task_key: [1; 32],
+            audit: Audit::new(Arc::clone(&audit) as Arc<dyn Sink>),
         };
         let mut gateway = Gateway::new(&remotes, options);
         if !feeds {
@@ -173,6 +195,7 @@ impl Rig {
         Self {
             gateway,
             remotes,
+            audit,
             now_ms: 1_000,
             requests: Vec::new(),
             lines: Vec::new(),

@@ -87,6 +87,13 @@ fn a_breaker_opens_refuses_at_once_and_recovers() {
     assert_eq!(rig.take_done().0, 5);
     rig.begin(call(6, Revision::MODERN));
     assert_eq!(rig.requests.len(), 1);
+    assert_eq!(
+        rig.audit.said(),
+        [
+            "CircuitBreakerStateChange denied up: up: opened: calls to this place are refused for a while",
+            "CircuitBreakerStateChange ok up: up: closed: its probes succeeded",
+        ]
+    );
 }
 
 #[test]

@@ -174,7 +174,7 @@ impl Scanner<'_, '_> {
                 "uri" => (&mut params.uri, "params.uri"),
                 "taskId" => (&mut params.task_id, "params.taskId"),
                 other => {
-                    self.rare(other)?;
+                    self.rare(other, key)?;
                     continue;
                 }
             };
@@ -190,7 +190,7 @@ impl Scanner<'_, '_> {
     }
 
     /// A member of `params` that only few methods have, or one without a meaning.
-    fn rare(&mut self, name: &str) -> Result<(), JsonError> {
+    fn rare(&mut self, name: &str, key: Str<'_>) -> Result<(), JsonError> {
         let params = &mut self.message.params;
         let (slot, member) = match name {
             "cursor" => (&mut params.cursor, "params.cursor"),
@@ -207,7 +207,14 @@ impl Scanner<'_, '_> {
             "ref" => (&mut params.reference, "params.ref"),
             "argument" => (&mut params.argument, "params.argument"),
             "context" => (&mut params.context, "params.context"),
-            _ => return self.reader.skip().map(drop),
+            _ => {
+                // Parameters are handed on as they are, and what reads them then may not tell upper from lower case.
+                let meant = PARAMS.iter().find(|name| key.is_variant_of(name));
+                if let Some(&member) = meant {
+                    self.found.problem.get_or_insert(Reason::Variant { member });
+                }
+                return self.reader.skip().map(drop);
+            }
         };
         let text = self.reader.skip_text()?;
         if !slot.note(text) {

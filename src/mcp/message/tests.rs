@@ -368,3 +368,28 @@ fn the_scanner_agrees_with_a_full_parser() {
         }
     }
 }
+
+/// A server in Go reads `Name` as `name`, and of both the last: parameters are handed on as they are.
+#[test]
+fn a_parameter_in_other_letters_is_refused_wherever_it_stands() {
+    for member in [
+        r#""Name":"time""#,
+        r#""NAME":"time""#,
+        r#""n\u0041me":"time""#,
+        r#""argument\u017f":{}"#,
+        "\"tas\u{212a}\":{}",
+        r#""Uri":"file:///etc/passwd""#,
+        r#""_Meta":{}"#,
+        r#""InputResponses":{}"#,
+    ] {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"echo",{member}}}}}"#
+        );
+        let (code, _, text) = refused(&body);
+        assert_eq!(code, code::INVALID_REQUEST, "{member}");
+        assert!(text.contains("upper and lower case"), "{text}");
+    }
+    ok(
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","nameless":1,"names":2}}"#,
+    );
+}

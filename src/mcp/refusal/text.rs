@@ -26,6 +26,10 @@ impl fmt::Display for Reason<'_> {
             Self::Doubled { member } => {
                 write!(f, "member {member} stands more than once; send it once")
             }
+            Self::Variant { member } => write!(
+                f,
+                "a member differs from {member} in upper and lower case only, so that some would read it as that; leave it out"
+            ),
             Self::WrongType { member, expected } | Self::Param { member, expected } => {
                 write!(f, "{member} must be {expected}")
             }

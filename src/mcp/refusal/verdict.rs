@@ -26,6 +26,7 @@ impl<'b> Reason<'b> {
             | Self::BatchInitialize
             | Self::NotAnObject
             | Self::Doubled { .. }
+            | Self::Variant { .. }
             | Self::WrongType { .. }
             | Self::JsonRpcVersion
             | Self::IdType

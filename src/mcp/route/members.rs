@@ -89,15 +89,20 @@ pub(super) fn fields<'b, const COUNT: usize>(
 ) -> Result<[Value<'b>; COUNT], Reason<'b>> {
     let mut found = [Value::Absent; COUNT];
     let mut reader = Reader::new(object, DEPTH_MAX);
-    let mut read = || -> Result<Option<&'static str>, JsonError> {
+    let mut read = || -> Result<Option<Reason<'static>>, JsonError> {
         reader.begin_object()?;
         while let Some(key) = reader.key()? {
             let Some(index) = names.iter().position(|(name, _)| key.eq_str(name)) else {
+                let meant = names.iter().find(|(name, _)| key.is_variant_of(name));
+                if let Some(&(_, member)) = meant {
+                    return Ok(Some(Reason::Variant { member }));
+                }
                 reader.skip()?;
                 continue;
             };
             if !matches!(found[index], Value::Absent) {
-                return Ok(Some(names[index].1));
+                let member = names[index].1;
+                return Ok(Some(Reason::Doubled { member }));
             }
             found[index] = Value::read(&mut reader)?;
         }
@@ -105,7 +110,7 @@ pub(super) fn fields<'b, const COUNT: usize>(
     };
     match read() {
         Ok(None) => Ok(found),
-        Ok(Some(member)) => Err(Reason::Doubled { member }),
+        Ok(Some(reason)) => Err(reason),
         Err(error) => Err(Reason::Json(error)),
     }
 }

@@ -436,7 +436,13 @@ fn a_list_that_changed_before_the_first_stream_is_news_to_the_session() {
     let early = sessions.create(new(1, 0)).unwrap();
     sessions.changes().list_changed(List::Tools);
     let late = sessions.create(new(2, 0)).unwrap();
-    let told = |id| sessions.events(id, NOBODY).unwrap().announce(0, |_| true).count;
+    let told = |id| {
+        sessions
+            .events(id, NOBODY)
+            .unwrap()
+            .announce(0, |_| true)
+            .count
+    };
     assert_eq!((told(early), told(late)), (1, 0));
 }
 

@@ -94,6 +94,16 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// Whether both take and refuse the same signatures.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let has = |own: &Self, key: &Key| own.keys.iter().any(|one| one.is_same(key));
+        // A secret has no bytes here to be told from another by.
+        let has_secret = |set: &Self| set.keys.iter().any(|key| key.kind == KeyKind::Secret);
+        self.keys.len() == other.keys.len()
+            && self.keys.iter().all(|key| has(other, key))
+            && !has_secret(self)
+    }
+
     /// Which keys of the document are not used, and why.
     pub fn passed_over(&self) -> &[String] {
         &self.passed_over

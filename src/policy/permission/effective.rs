@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::ask::{Ask, By, Verdict};
+use super::ask::{Access, Ask, By, Verdict};
+use super::place::decide_place;
 use super::{Budgets, Decide, Injection, Policy, Root, Variable};
 
 /// What a caller may have a component do: what the component's policy grants, and every narrowing leaves.
@@ -51,6 +52,21 @@ impl Effective {
         all.fold(Budgets::default(), |least, policy| {
             least.and(&policy.budgets())
         })
+    }
+
+    /// What is decided about a place with several names.
+    pub fn place(&self, access: Access, names: &[String]) -> Verdict {
+        let Some(policy) = &self.policy else {
+            return Verdict::denied(By::NoRule);
+        };
+        let granted = decide_place(&**policy, access, names);
+        if !granted.is_allowed {
+            return granted;
+        }
+        let narrowed = self.narrowed.iter();
+        let verdicts = narrowed.map(|policy| decide_place(&**policy, access, names));
+        let mut denying = verdicts.filter(|verdict| !verdict.is_allowed);
+        denying.next().unwrap_or(granted)
     }
 
     /// The headers to add to a request that was allowed.

@@ -13,6 +13,8 @@ mod fault;
 mod host;
 mod inject;
 mod network;
+mod own;
+mod place;
 mod policy;
 mod profile;
 #[cfg(test)]
@@ -23,6 +25,8 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod urlpath;
+#[cfg(test)]
+mod yaml;
 
 pub use ask::{Access, Ask, By, Protocol, Verdict};
 pub use check::check;
@@ -31,6 +35,9 @@ pub use edit::{Change, Edited, Nowhere, edit};
 pub use effective::Effective;
 pub use fault::{Fault, Remark};
 pub use inject::Injection;
+pub use network::{NO_TUNNEL, NO_USER};
+pub use own::Own;
+pub use place::{Alias, decide_place};
 pub use policy::{POLICY_BYTES_MAX, Policy, Source, Use, Variable};
 pub use profile::{Callers, Profile, Profiles};
 pub use resources::{Budgets, quantity_bytes};

@@ -12,6 +12,11 @@ use super::inject::Injection;
 use super::rule::{Rule, Target, is_narrow};
 use super::urlpath::is_plain;
 
+/// No request has a user name or password in its address.
+pub const NO_USER: &str = "no user name or password is sent in the address of a request";
+/// No request asks for a tunnel.
+pub const NO_TUNNEL: &str = "no tunnel is asked for";
+
 const NOT_A_HOST: By = By::BuiltIn("what is no host is not reached");
 const NOT_HTTP: By = By::BuiltIn("only http and https are requested");
 const OTHER_ADDRESS: By = By::BuiltIn("an address leads to itself only");

@@ -224,15 +224,65 @@ fn template_fits(pattern: &Pattern, template: &str) -> Truth {
     }
 }
 
-fn is_ambiguous(uri: &str) -> bool {
-    let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
+/// Schemes whose hosts are the same in any case, and may have a user and a port that say nothing.
+const OF_HOSTS: [&str; 5] = ["http", "https", "ws", "wss", "ftp"];
+
+/// Whether some reader takes an address for another one.
+///
+/// Source: RFC 3986 section 6.2; RFC 8089 appendix B; the URL standard's parser.
+pub(super) fn is_ambiguous(uri: &str) -> bool {
+    let (scheme, rest) = uri.split_once(':').unwrap_or(("", uri));
+    let hierarchy = rest.strip_prefix("//");
+    let (authority, path) = match hierarchy {
+        Some(rest) => rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())),
+        None => ("", rest),
+    };
     scheme.bytes().any(|byte| byte.is_ascii_uppercase())
         || uri.bytes().any(|byte| byte.is_ascii_control())
+        || uri.trim() != uri
+        || uri.contains(['\\', '#'])
+        || has_needless_escape(uri)
+        || path.contains("//")
+        || (OF_HOSTS.contains(&scheme) && is_odd_host(authority))
+        || (scheme == "file" && (hierarchy.is_none() || !authority.is_empty()))
+        || (scheme == "file" && path.contains('?'))
         || has_dot_segment(uri)
 }
 
+/// Whether a host is written as it need not be: in upper case, with a user, with the port that it has anyway, with a dot at its end.
+fn is_odd_host(authority: &str) -> bool {
+    let is_odd = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'@' | b'%');
+    authority.bytes().any(is_odd)
+        || [":", ":80", ":443", ":21", "."]
+            .iter()
+            .any(|end| authority.ends_with(end))
+}
+
+/// Whether something is escaped that stands for itself, or separates: it is the same to whoever decodes it, and another to whoever
+/// does not.
+fn has_needless_escape(uri: &str) -> bool {
+    let mut rest = uri.as_bytes();
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        rest = &rest[at + 1..];
+        let Some((byte, _)) = escaped(rest) else {
+            continue;
+        };
+        if byte.is_ascii_alphanumeric() || b"-._~/\\%".contains(&byte) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a path may lead elsewhere than it says, to whoever wrote this pattern: dot segments, empty ones, another system's
+/// separators.
+pub(super) fn is_unclear_path(pattern: &str, path: &str) -> bool {
+    let is_new = |text: &str| path.contains(text) && !pattern.contains(text);
+    is_new("//") || is_new("\\") || is_new("/") || has_dot_segment(path)
+}
+
 /// Whether a path has `.` or `..` in it, however they and the slashes are spelt, or a NUL, where some readers stop.
-pub(super) fn has_dot_segment(path: &str) -> bool {
+fn has_dot_segment(path: &str) -> bool {
     // Nearly all have neither.
     if memchr::memchr3(b'.', b'%', 0, path.as_bytes()).is_none() {
         return false;
@@ -313,9 +363,38 @@ mod tests {
         let pattern = Pattern::new("file:///srv/*");
         assert_eq!(address_fits(&pattern, "file:///srv/x"), Truth::Yes);
         assert_eq!(address_fits(&pattern, "file:///etc/x"), Truth::No);
-        for uri in ["FILE:///srv/x", "file:///srv/%2e%2e/etc", "file:///srv/\n"] {
+        for uri in [
+            "FILE:///srv/x",
+            "file:///srv/%2e%2e/etc",
+            "file:///srv/\n",
+            "file:///%73rv/x",
+            "file:///srv%2Fx",
+            "file:////srv/x",
+            "file:///srv//x",
+            "file:///srv\\x",
+            "file:/srv/x",
+            "file://localhost/srv/x",
+            " file:///srv/x",
+            "file:///srv/x#",
+            "file:///srv/x?",
+            "https://EXAMPLE.com/x",
+            "https://u@example.com/x",
+            "https://example.com:443/x",
+            "https://example.com./x",
+        ] {
             assert_eq!(address_fits(&pattern, uri), Truth::Unsure, "{uri}");
             assert_eq!(address_fits(&Pattern::new("*"), uri), Truth::Yes);
+        }
+        for uri in [
+            "file:///srv/a%20b.txt",
+            "http://localhost:8080/x?y=1",
+            "http://[::1]:8080/x",
+            "github://Owner/Repo/x",
+            "test://template/1/data",
+            "note:Monday",
+            "data:,100%",
+        ] {
+            assert!(!is_ambiguous(uri), "{uri}");
         }
     }
 }

@@ -118,9 +118,16 @@ pub(super) fn plan<'c, 'b>(
         } => desk.call_tool(name, arguments, retry, task),
         Operation::Ping | Operation::SetLevel { .. } => Ok(Plan::Ready(Ready::Empty)),
         Operation::Initialize { negotiated, .. } => {
-            Ok(Plan::Ready(Ready::Initialize { negotiated }))
+            let instructions = Ready::instructions(catalog, view);
+            Ok(Plan::Ready(Ready::Initialize {
+                negotiated,
+                instructions,
+            }))
         }
-        Operation::Discover => Ok(Plan::Ready(Ready::Discover)),
+        Operation::Discover => {
+            let instructions = Ready::instructions(catalog, view);
+            Ok(Plan::Ready(Ready::Discover(instructions)))
+        }
         Operation::ListTools { cursor } => desk.list(List::Tools, cursor),
         Operation::ListResources { cursor } => desk.list(List::Resources, cursor),
         Operation::ListTemplates { cursor } => desk.list(List::Templates, cursor),

@@ -1,5 +1,7 @@
 //! Answers that need no component.
 
+use std::borrow::Cow;
+
 use crate::catalog::{Catalog, LIST_TTL_MS, Page};
 use crate::mcp::reply::{self, CacheScope, Hints};
 use crate::mcp::{Era, List, Reason, Revision, WriteId, cursor};
@@ -21,9 +23,11 @@ pub(in super::super) enum Ready<'c> {
     Initialize {
         /// The revision that both sides speak from now on.
         negotiated: Revision,
+        /// What the caller may tell its model.
+        instructions: Cow<'c, str>,
     },
-    /// What there is.
-    Discover,
+    /// What there is, and what the caller may tell its model of it.
+    Discover(Cow<'c, str>),
     /// One page of a list.
     Page(List, Page<'c>),
     /// The same, as only its caller may see it.
@@ -72,23 +76,47 @@ impl<'c> Ready<'c> {
         Ok(page.map_or(Self::Empty, |page| Self::OwnPage(list, page)))
     }
 
+    /// What this caller may tell its model.
+    pub(super) fn instructions(
+        catalog: &'c Catalog,
+        view: Option<(&RuleSet, &Known)>,
+    ) -> Cow<'c, str> {
+        let Some((rules, known)) = view else {
+            return Cow::Borrowed(catalog.instructions());
+        };
+        catalog.instructions_for(|list, name| {
+            let owner = catalog.owner_of(list, name);
+            owner.is_some_and(|owner| rules.shows(&known.identity, list, name, owner))
+        })
+    }
+
     /// Appends the answer.
     pub(super) fn write(&self, out: &mut Vec<u8>, id: &impl WriteId, era: Era, catalog: &Catalog) {
         match self {
             Self::Empty => reply::empty_result(out, id, era),
-            Self::Initialize { negotiated } => reply::initialize_result(
+            Self::Initialize {
+                negotiated,
+                instructions,
+            } => reply::initialize_result(
                 out,
                 id,
                 *negotiated,
                 catalog.capabilities_in(*negotiated).as_bytes(),
-                instructions(catalog),
+                there(instructions),
             ),
-            Self::Discover => reply::discover_result(
+            Self::Discover(instructions) => reply::discover_result(
                 out,
                 id,
                 catalog.capabilities(era).as_bytes(),
-                instructions(catalog),
-                DISCOVER_HINTS,
+                there(instructions),
+                Hints {
+                    scope: match instructions {
+                        Cow::Borrowed(_) => DISCOVER_HINTS.scope,
+                        // Its caller's own.
+                        Cow::Owned(_) => CacheScope::Private,
+                    },
+                    ..DISCOVER_HINTS
+                },
             ),
             Self::Page(list, page) => {
                 write_page(
@@ -121,8 +149,8 @@ impl<'c> Ready<'c> {
 }
 
 /// None where there is nothing to say.
-fn instructions(catalog: &Catalog) -> Option<&str> {
-    Some(catalog.instructions()).filter(|text| !text.is_empty())
+fn there(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn write_page(

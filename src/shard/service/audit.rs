@@ -15,7 +15,7 @@ use super::request::Request;
 
 impl Service {
     /// Tells the log, if there is one. What does not fit is counted, and the log says so itself.
-    pub(super) fn record(&mut self, event: &Event<'_>) {
+    pub(in super::super) fn record(&mut self, event: &Event<'_>) {
         let time_ms = self.unix_offset_ms + self.now_ms;
         if let Some(audit) = &mut self.audit {
             audit.record(time_ms, event);

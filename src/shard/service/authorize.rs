@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::catalog::{Catalog, Owner};
 use crate::mcp::route::Reference;
-use crate::mcp::{Invocation, Operation, Reason, ShortName};
+use crate::mcp::{Invocation, Method, Operation, Reason, ShortName};
 use crate::policy::auth::{Fault, challenge};
 use crate::policy::{Decision, RateKeys, RuleRequest};
 
@@ -20,15 +20,17 @@ pub(super) struct Denied<'b> {
 
 /// What a request is about, under the names that clients know, and whose it is.
 #[derive(Default)]
-struct Subject<'b> {
+pub(in super::super) struct Subject<'b> {
     tool: Option<Cow<'b, str>>,
     resource: Option<Cow<'b, str>>,
     prompt: Option<Cow<'b, str>>,
     arguments: Option<&'b [u8]>,
+    /// Whether the resource is the text of a template.
+    is_template: bool,
 }
 
 impl<'b> Subject<'b> {
-    fn of(operation: &Operation<'b>) -> Self {
+    pub(in super::super) fn of(operation: &Operation<'b>) -> Self {
         let mut subject = Self::default();
         match operation {
             Operation::CallTool {
@@ -48,11 +50,32 @@ impl<'b> Subject<'b> {
             | Operation::Unsubscribe { uri } => subject.resource = Some(uri.to_cow()),
             Operation::Complete { reference, .. } => match reference {
                 Reference::Prompt(name) => subject.prompt = Some(name.to_cow()),
-                Reference::Template(text) => subject.resource = Some(text.to_cow()),
+                Reference::Template(text) => {
+                    subject.resource = Some(text.to_cow());
+                    subject.is_template = true;
+                }
             },
             _ => {}
         }
         subject
+    }
+
+    /// What the rules are asked.
+    pub(in super::super) fn request<'s>(
+        &'s self,
+        method: Method,
+        catalog: &'s Catalog,
+    ) -> RuleRequest<'s> {
+        let (component, upstream) = self.owner(catalog);
+        RuleRequest {
+            tool: self.tool.as_deref(),
+            resource: self.resource.as_deref(),
+            prompt: self.prompt.as_deref(),
+            arguments: self.arguments,
+            component,
+            upstream,
+            ..RuleRequest::new(method)
+        }
     }
 
     /// The component or the upstream that has it, as far as there is one.
@@ -67,9 +90,11 @@ impl<'b> Subject<'b> {
         let owner = prompt.map(|prompt| &prompt.owner);
         let owner = owner.or_else(|| {
             let uri = self.resource.as_deref()?;
-            catalog
-                .resource(uri)
-                .or_else(|| catalog.template_owner(uri))
+            match self.is_template {
+                // Whoever else has an address that reads like this one's text does not complete it.
+                true => catalog.template_owner(uri),
+                false => catalog.resource(uri),
+            }
         });
         match owner {
             Some(Owner::Component(component)) => (Some(component.name()), None),
@@ -101,16 +126,8 @@ impl Service {
         }
         let snapshot = std::sync::Arc::clone(self.dispatcher.snapshot.load());
         let subject = Subject::of(&invocation.operation);
-        let (component, upstream) = subject.owner(&snapshot.catalog);
-        let request = RuleRequest {
-            tool: subject.tool.as_deref(),
-            resource: subject.resource.as_deref(),
-            prompt: subject.prompt.as_deref(),
-            arguments: subject.arguments,
-            component,
-            upstream,
-            ..RuleRequest::new(invocation.method())
-        };
+        let request = subject.request(invocation.method(), &snapshot.catalog);
+        let (component, upstream) = (request.component, request.upstream);
         let rule = self.ask_rules(caller, invocation, &request)?;
         let is_known = component.is_some() || upstream.is_some();
         let keys = RateKeys {
@@ -179,5 +196,56 @@ impl Service {
         tracing::debug!(principal = caller.known.shown(), method = method.name(), reason = %denied.reason, "denied");
         self.tell_denied(caller, request, &denied.reason, rule);
         Err(denied)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::{Sources, UpstreamOffer};
+    use crate::gateway::RawListing;
+    use crate::mcp::List;
+    use crate::upstream::era::Spoken;
+    use crate::upstream::remote::Remote;
+
+    fn offer(name: &str, index: usize, template: &str) -> Arc<UpstreamOffer> {
+        let remote = Remote {
+            index,
+            ..Remote::sample(name)
+        };
+        let page = json!({"resourceTemplates": [{"uriTemplate": template, "name": "t"}]});
+        let listing = RawListing {
+            spoken: Spoken::Legacy,
+            facts: b"{}".to_vec(),
+            pages: vec![(List::Templates, page.to_string().into_bytes())],
+            announced: Vec::new(),
+        };
+        Arc::new(UpstreamOffer::read(&Arc::new(remote), &listing, 10_000))
+    }
+
+    /// The text of one upstream's template reads like an address of another's.
+    #[test]
+    fn a_template_is_its_owners_whoever_has_an_address_that_reads_like_it() {
+        let offers = [
+            offer("open", 0, "file:///{+path}"),
+            offer("secret", 1, "file:///private/{name}"),
+        ];
+        let sources = Sources {
+            offers: &offers,
+            ..Sources::default()
+        };
+        let catalog = Catalog::build_of(sources, 1, 500);
+        let text = "file:///private/{name}";
+        let of = |is_template| Subject {
+            resource: Some(text.into()),
+            is_template,
+            ..Subject::default()
+        };
+        assert_eq!(of(true).owner(&catalog), (None, Some("secret")));
+        assert_eq!(of(false).owner(&catalog), (None, Some("open")));
     }
 }

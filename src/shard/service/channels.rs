@@ -94,7 +94,7 @@ impl Service {
         let mut events = Vec::with_capacity(body.len() + 64);
         for message in said {
             if let Outgoing::Message(message) = message {
-                write_event(&mut events, &message);
+                write_event(&mut events, &self.shared.harmless(&message));
                 self.metrics.add(Counter::StreamEvents, 1);
             }
         }

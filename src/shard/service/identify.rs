@@ -122,7 +122,12 @@ impl Service {
         Rc::new(Known::new(identity.clone()))
     }
 
-    fn unix_s(&self) -> u64 {
+    /// Whether anybody is asked who he is.
+    pub(in super::super) fn asks(&self) -> bool {
+        !self.asks_nobody
+    }
+
+    pub(in super::super) fn unix_s(&self) -> u64 {
         (self.unix_offset_ms + self.now_ms) / 1_000
     }
 

@@ -204,7 +204,7 @@ fn counter(outcome: CallOutcome) -> Counter {
 }
 
 /// What a request is about, for the log.
-pub(super) fn target_of<'b>(operation: &Operation<'b>) -> Cow<'b, str> {
+pub(in super::super) fn target_of<'b>(operation: &Operation<'b>) -> Cow<'b, str> {
     match operation {
         Operation::CallTool { name, .. } | Operation::GetPrompt { name, .. } => name.to_cow(),
         Operation::ReadResource { uri, .. }

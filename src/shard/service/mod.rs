@@ -40,10 +40,16 @@ use super::memo::Memo;
 use super::stream::Stream;
 use super::{Message, Shared};
 
+pub(super) use authorize::Subject;
 pub(super) use frame::Frame;
 pub(super) use identify::Stranger;
-use made::{Circumstances, target_of};
+use made::Circumstances;
+pub(super) use made::target_of;
 pub(super) use request::{Arrival, Request};
+
+/// How often the host's clock is looked at. The shard's own stands still while the host sleeps, and is not set right with it:
+/// tokens would be good for longer than they say.
+const CLOCK_PERIOD_MS: u64 = 1_000;
 
 /// Buffers that stay ready on each shard, by class: what a burst needs without asking the allocator.
 const READY_BUFFERS: [usize; 3] = [256, 64, 8];
@@ -113,6 +119,8 @@ pub struct Service {
     line: Vec<u8>,
     /// Milliseconds since 1970 when the shard's clock was zero.
     unix_offset_ms: u64,
+    /// When that is looked at again.
+    clock_at_ms: u64,
     now_ms: u64,
     owner_count: u64,
     /// When it is next looked for calls that nobody hears.
@@ -126,9 +134,7 @@ impl Service {
         let dispatcher = Dispatcher::new(Arc::clone(&shared), index, move || {
             waking.ports[index].wake()
         });
-        let unix_ms = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
+        let unix_offset_ms = unix_offset_ms(&shared);
         Self {
             index,
             dispatcher,
@@ -148,7 +154,8 @@ impl Service {
             log: options.access_log,
             audit: options.audit,
             line: Vec::with_capacity(512),
-            unix_offset_ms: unix_ms.saturating_sub(shared.now_ms()),
+            unix_offset_ms,
+            clock_at_ms: 0,
             now_ms: 0,
             owner_count: 0,
             unheard_at_ms: 0,
@@ -162,6 +169,10 @@ impl Service {
         if generation != self.auth_generation {
             self.auth_generation = generation;
             self.asks_nobody = self.shared.authenticator.asks_nobody();
+        }
+        if now_ms >= self.clock_at_ms {
+            self.clock_at_ms = now_ms + CLOCK_PERIOD_MS;
+            self.unix_offset_ms = unix_offset_ms(&self.shared);
         }
         self.metrics.add(Counter::LoopTurns, 1);
     }
@@ -320,6 +331,22 @@ impl Service {
                 let _ = port.send(Message::Cancel { session, id });
             }
         }
+    }
+}
+
+/// Milliseconds since 1970 when the shards' clock was zero, by the host's clock.
+fn unix_offset_ms(shared: &Shared) -> u64 {
+    let unix_ms = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
+    unix_ms.saturating_sub(shared.now_ms())
+}
+
+#[cfg(test)]
+impl Service {
+    /// What the host's clock was an hour ago.
+    pub(super) fn fall_back(&mut self) {
+        self.unix_offset_ms -= 3_600_000;
     }
 }
 

@@ -51,7 +51,7 @@ impl<'a> Arrival<'a> {
 pub(in super::super) struct Request<'a, 'h> {
     pub(in super::super) head: &'a Head<'h>,
     pub(in super::super) arrival: Arrival<'a>,
-    pub(super) caller: &'a Caller,
+    pub(in super::super) caller: &'a Caller,
     pub(super) body_bytes: usize,
     /// Whether another request may follow the answer on this connection.
     pub(in super::super) keep_alive: bool,

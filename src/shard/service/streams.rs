@@ -7,6 +7,7 @@ use crate::mcp::reply;
 use crate::mcp::route::{self, ListenFilter, OpenStream};
 use crate::mcp::{EventId, Principal, RawId, Reason, Refusal, SessionId, StreamClaim, StreamId};
 use crate::metrics::Counter;
+use crate::policy::Identity;
 use crate::wire::http1::response::Body;
 
 use super::super::access::Answer;
@@ -192,14 +193,15 @@ impl Service {
             principal: request.principal(),
             hearer: Some(Rc::clone(&request.caller.known)),
             written_ms: request.arrival.now_ms,
-            until_ms: self.expiry_ms(request),
+            until_ms: self.expiry_ms(&request.caller.known.identity),
+            shown: self.shown(request),
             has_place: true,
         }))
     }
 
-    /// When the caller's proof expires, on the shard's clock.
-    fn expiry_ms(&self, request: &Request<'_, '_>) -> Option<u64> {
-        let expires_unix_s = request.caller.known.identity.expires_unix_s?;
+    /// When a caller's proof expires, on the shard's clock.
+    pub(in super::super) fn expiry_ms(&self, identity: &Identity) -> Option<u64> {
+        let expires_unix_s = identity.expires_unix_s?;
         let unix_ms = expires_unix_s.saturating_mul(1_000);
         Some(unix_ms.saturating_sub(self.unix_offset_ms))
     }

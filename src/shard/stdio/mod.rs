@@ -6,6 +6,7 @@
 
 mod batch;
 mod client;
+mod guard;
 mod reader;
 
 use std::io::{self, Read, Write};
@@ -32,6 +33,7 @@ use super::dispatch::{
 };
 use super::known::Caller;
 use super::listen::Listen;
+use super::service::target_of;
 use batch::Line;
 use client::Client;
 use reader::Event;
@@ -155,6 +157,12 @@ impl<W: Write> StdioServer<W> {
                 report: &finished.report,
                 asked: finished.asked.as_deref(),
             };
+            self.tell_answered(
+                away.trail.as_deref(),
+                away.method,
+                &away.target,
+                finished.report.outcome.as_str(),
+            );
             let seal = self.dispatcher.seal(away.binding.as_deref(), unix_ms());
             let mut body = Vec::with_capacity(finished.members.len() + 256);
             write_ending(&mut body, &away.id, away.revision, &ending, seal);
@@ -182,6 +190,12 @@ impl<W: Write> StdioServer<W> {
             if away.followed && done.outcome != "ok" {
                 self.client.unfollow(&away.target);
             }
+            self.tell_answered(
+                away.trail.as_deref(),
+                away.method,
+                &away.target,
+                done.outcome,
+            );
             let harmless = self.shared.neutral(away.method, &done.body);
             away.place.answer(Some(&harmless), &mut self.out);
         }
@@ -198,6 +212,7 @@ impl<W: Write> StdioServer<W> {
                 continue;
             }
             self.say(away.said());
+            self.tell_answered(away.trail.as_deref(), away.method, &away.target, "task");
             let mut body = Vec::new();
             write_word(&mut body, &away, &word);
             away.place.answer(Some(&body), &mut self.out);
@@ -275,6 +290,7 @@ impl<W: Write> StdioServer<W> {
         }
         for said in said {
             if let Outgoing::Message(message) = said {
+                let message = self.shared.harmless(&message);
                 self.out.extend_from_slice(&message);
                 self.out.push(b'\n');
             }
@@ -322,6 +338,12 @@ impl<W: Write> StdioServer<W> {
         if let Operation::Initialize { .. } = invocation.operation {
             self.client.begin(invocation.client_info());
         }
+        let trail = match self.authorize(invocation) {
+            Ok(trail) => trail,
+            Err(reason) => {
+                return self.refuse_on(line, &Refusal::new(reason, Some(invocation.id)));
+            }
+        };
         let asker = Asker {
             caller: &self.caller,
             principal: Principal::ANONYMOUS,
@@ -340,12 +362,19 @@ impl<W: Write> StdioServer<W> {
             .dispatcher
             .serve(invocation, asker, origin, client, metrics, &mut body);
         match made {
-            Ok(Made::Body { said, .. }) => {
+            Ok(Made::Body { said, call, .. }) => {
+                let outcome = call.map_or("ok", |report| report.outcome.as_str());
+                let target = target_of(&invocation.operation);
+                self.tell_answered(trail.as_deref(), invocation.method(), &target, outcome);
                 self.say(said);
                 let harmless = self.shared.neutral(invocation.method(), &body);
                 line.answer(Some(&harmless), &mut self.out);
             }
-            Ok(Made::Later(_)) => {}
+            Ok(Made::Later(ticket)) => {
+                if let Some(away) = self.dispatcher.calls.get_mut(ticket) {
+                    away.trail = trail;
+                }
+            }
             Ok(Made::Listen(filter)) => self.listen(invocation, &filter, line),
             Err(reason) => self.refuse_on(line, &Refusal::new(reason, Some(invocation.id))),
         }

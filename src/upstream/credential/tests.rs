@@ -473,3 +473,27 @@ fn a_document_leads_only_where_the_upstream_itself_is() {
     );
     assert!(public.check("x", &url("https://as/"), &[]).is_err());
 }
+
+#[test]
+fn a_form_for_a_token_endpoint_shows_nothing_of_what_is_in_it() {
+    let client = Client {
+        id: "me".to_owned(),
+        proof: Proof::Secret(Secret::new("hunter2-hunter2"), Method::Post),
+    };
+    let form = form(
+        &Grant::Refresh(&Secret::new("refresh-refresh")),
+        (Some(&client), &server("")),
+        None,
+        &Scopes::default(),
+        0,
+        "id",
+    )
+    .unwrap();
+    let sent = form.body().reveal().to_owned();
+    assert!(sent.contains("hunter2-hunter2") && sent.contains("refresh-refresh"));
+    let shown = format!("{form:?} {client:?}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("refresh-"),
+        "{shown}"
+    );
+}

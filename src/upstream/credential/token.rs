@@ -39,11 +39,18 @@ pub enum Grant<'g> {
 }
 
 /// The fields of a form, and the header that may go with it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Form {
     body: String,
     /// The value of `Authorization`.
     pub authorization: Option<Secret>,
+}
+
+/// What is in it are secrets.
+impl std::fmt::Debug for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Form").finish_non_exhaustive()
+    }
 }
 
 impl Form {

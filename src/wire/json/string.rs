@@ -48,6 +48,29 @@ impl<'b> Str<'b> {
         self.eq_escaped(other)
     }
 
+    /// Whether readers that do not tell upper from lower case take the decoded string for `other`; those that do, too, where both
+    /// are equal.
+    ///
+    /// Source: Go's `encoding/json` matches names of members so, by Unicode's simple folding, and takes the last of several.
+    pub fn is_variant_of(&self, other: &str) -> bool {
+        if let Some(plain) = self.as_plain()
+            && plain.is_ascii()
+            && other.is_ascii()
+        {
+            return plain.eq_ignore_ascii_case(other);
+        }
+        // Twelve bytes of an escape are one character at least.
+        if self.raw.len() > 12 * other.len() {
+            return false;
+        }
+        // `ſ` and `K` are an s and a k to those readers.
+        let fold = |text: &str| -> Vec<char> {
+            let upper = text.chars().flat_map(char::to_uppercase);
+            upper.flat_map(char::to_lowercase).collect()
+        };
+        fold(&self.to_cow()) == fold(other)
+    }
+
     fn eq_escaped(&self, other: &str) -> bool {
         let mut rest = other.as_bytes();
         let mut buffer = [0u8; 4];

@@ -221,7 +221,7 @@ impl Brain {
         let result = match message["method"].as_str().unwrap_or_default() {
             "tools/call" => return tools::call(self, session, message, voice),
             "initialize" if !self.is_modern() => self.initialize(session, params),
-            "server/discover" if self.is_modern() => json!({
+            "server/discover" if self.is_modern() => json!({"instructions": self.script.words,
                 "supportedVersions": [MODERN], "capabilities": self.capabilities(), "ttlMs": 0, "cacheScope": "public",
                 "resultType": "complete", "_meta": {"io.modelcontextprotocol/serverInfo": self.info()}}),
             "ping" if !self.is_modern() => json!({}),
@@ -266,7 +266,8 @@ impl Brain {
         };
         let mut state = self.state.lock().unwrap();
         state.sessions.insert(session.to_owned(), opened);
-        json!({"protocolVersion": revision, "capabilities": self.capabilities(), "serverInfo": self.info()})
+        json!({"protocolVersion": revision, "capabilities": self.capabilities(), "serverInfo": self.info(),
+            "instructions": self.script.words})
     }
 
     fn capabilities(&self) -> Value {

@@ -47,8 +47,8 @@ pub fn asks(name: &str) -> Option<&'static str> {
 }
 
 /// The form that `ask` wants filled in.
-fn form() -> Value {
-    json!({"message": "Who?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}})
+fn form(words: &str) -> Value {
+    json!({"message": format!("Who?{words}"), "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}})
 }
 
 fn prompt() -> Value {
@@ -101,7 +101,16 @@ pub fn call(brain: &Brain, session: &str, message: &Value, voice: &mut dyn Voice
             }
             said("done")
         }
-        "ask" => return question(brain, session, message, voice, "elicitation/create", form()),
+        "ask" => {
+            return question(
+                brain,
+                session,
+                message,
+                voice,
+                "elicitation/create",
+                form(&brain.script.words),
+            );
+        }
         "sample" => {
             return question(
                 brain,

@@ -38,6 +38,8 @@ pub struct Guest {
     body: String,
     text: Vec<u8>,
     locals: usize,
+    /// Whether it leaves requests on their way.
+    is_hasty: bool,
 }
 
 /// A descriptor that the guest holds.
@@ -52,6 +54,14 @@ impl Held {
 }
 
 impl Guest {
+    /// One that does not wait for the answers to its requests.
+    pub fn hasty() -> Self {
+        Self {
+            is_hasty: true,
+            ..Self::default()
+        }
+    }
+
     /// One that holds the directory that it was shown first.
     pub fn in_directory() -> (Self, Held) {
         let mut guest = Self::default();
@@ -158,6 +168,53 @@ impl Guest {
         self.step(&call, 4);
     }
 
+    /// Reads the names in a directory that it was allowed to open.
+    pub fn names(&mut self, directory: Held) {
+        let _ = writeln!(
+            self.body,
+            "(call $list (local.get $l{}) (i32.const 1024))
+             (call $mark (i32.const 1024) (i32.const 4))
+             (if (i32.eqz (i32.load8_u (i32.const 1024))) (then
+               (local.set $at (i32.load (i32.const 1028)))
+               (block $done (loop $more
+                 (call $entry (local.get $at) (i32.const 1024))
+                 (br_if $done (i32.load8_u (i32.const 1024)))
+                 (br_if $done (i32.eqz (i32.load8_u (i32.const 1028))))
+                 (call $quote (i32.load (i32.const 1036)) (i32.load (i32.const 1040)))
+                 (br $more)))))",
+            directory.0
+        );
+    }
+
+    /// Makes a stream of a file, and holds it.
+    pub fn stream(&mut self, file: Held) {
+        let call = format!(
+            "(call $stream (local.get $l{}) (i64.const 0) (i32.const 1024))",
+            file.0
+        );
+        self.step(&call, 4);
+    }
+
+    pub fn close(&mut self, held: Held) {
+        let _ = writeln!(self.body, "(call $close (local.get $l{}))", held.0);
+    }
+
+    /// Sets the times of what is at a path, and of what is held.
+    pub fn set_times(&mut self, base: Held, path: &str, held: Held) {
+        const NOW: &str = "(i32.const 1) (i64.const 0) (i32.const 0)";
+        let path = self.text(path);
+        let call = format!(
+            "(call $set_times_at (local.get $l{}) (i32.const 1) {path} {NOW} {NOW} (i32.const 1024))",
+            base.0
+        );
+        self.step(&call, 1);
+        let call = format!(
+            "(call $set_times (local.get $l{}) {NOW} {NOW} (i32.const 1024))",
+            held.0
+        );
+        self.step(&call, 1);
+    }
+
     pub fn link(&mut self, old: (Held, &str), new: (Held, &str)) {
         let (from, to) = (self.text(old.1), self.text(new.1));
         let call = format!(
@@ -239,32 +296,92 @@ impl Guest {
                  (call $finish (local.get $body) (i32.const 0) (i32.const 0) (i32.const 1024))\n"
             );
         }
-        self.body.push_str(
+        self.body.push_str(if self.is_hasty {
+            "(call $say (i32.const 46))\n"
+        } else {
             "(if (local.get $sent)
                (then (call $answered (local.get $future)))
-               (else (call $mark (i32.const 1024) (i32.const 8))))\n",
-        );
+               (else (call $mark (i32.const 1024) (i32.const 8))))\n"
+        });
     }
 
     /// Connects a socket.
     pub fn connect(&mut self, address: [u8; 4], port: u16) {
-        let octets = address
-            .map(|octet| format!("(i32.const {octet})"))
-            .join(" ");
-        let zeros = "(i32.const 0) ".repeat(6);
+        let place = socket_address(address, port);
         let _ = write!(
             self.body,
             "(call $socket (i32.const 0) (i32.const 1024))
              (local.set $future (i32.load (i32.const 1028)))
              (call $mark (i32.const 1024) (i32.const 4))
              (if (i32.eqz (i32.load8_u (i32.const 1024))) (then
-               (call $start (local.get $future) (call $network) (i32.const 0) (i32.const {port}) {octets} {zeros} (i32.const 1024))
+               (call $start (local.get $future) (call $network) {place} (i32.const 1024))
                (if (i32.load8_u (i32.const 1024))
                  (then (call $mark (i32.const 1024) (i32.const 1)))
                  (else
                    (call $block (call $tcp_subscribe (local.get $future)))
                    (call $connected (local.get $future) (i32.const 1024))
                    (call $mark (i32.const 1024) (i32.const 4))))))\n"
+        );
+    }
+
+    /// Binds a socket to an address, if there is one, and listens.
+    pub fn listen(&mut self, at: Option<([u8; 4], u16)>) {
+        self.body.push_str(
+            "(call $socket (i32.const 0) (i32.const 1024))
+             (local.set $future (i32.load (i32.const 1028)))\n",
+        );
+        if let Some((address, port)) = at {
+            let place = socket_address(address, port);
+            let call = format!(
+                "(call $bind (local.get $future) (call $network) {place} (i32.const 1024))"
+            );
+            self.step(&call, 1);
+            self.body
+                .push_str("(call $bound (local.get $future) (i32.const 1024))\n");
+        }
+        self.step("(call $listen (local.get $future) (i32.const 1024))", 1);
+    }
+
+    /// Sends a datagram to an address that it names with it.
+    pub fn send_to(&mut self, address: [u8; 4], port: u16) {
+        let none = socket_address([0; 4], 0);
+        let any = socket_address([0; 4], 0);
+        let [low, high] = port.to_le_bytes();
+        let octets: String = [low, high]
+            .iter()
+            .chain(&address)
+            .enumerate()
+            .map(|(at, byte)| format!("(i32.store8 (i32.const {}) (i32.const {byte}))", 2064 + at))
+            .collect();
+        let _ = writeln!(
+            self.body,
+            "(call $datagrams (i32.const 0) (i32.const 1024))
+             (local.set $future (i32.load (i32.const 1028)))
+             (call $mark (i32.const 1024) (i32.const 4))
+             (if (i32.eqz (i32.load8_u (i32.const 1024))) (then
+               (call $udp_bind (local.get $future) (call $network) {any} (i32.const 1024))
+               (call $udp_bound (local.get $future) (i32.const 1024))
+               (call $udp_stream (local.get $future) (i32.const 0) {none} (i32.const 1024))
+               (call $mark (i32.const 1024) (i32.const 4))
+               (local.set $stream (i32.load (i32.const 1032)))
+               (call $check_send (local.get $stream) (i32.const 1024))
+               (i32.store (i32.const 2048) (i32.const 4096)) (i32.store (i32.const 2052) (i32.const 1))
+               (i32.store (i32.const 2056) (i32.const 1)) (i32.store (i32.const 2060) (i32.const 0)) {octets}
+               (call $send (local.get $stream) (i32.const 2048) (i32.const 1) (i32.const 1024))
+               (call $mark (i32.const 1024) (i32.const 8))))"
+        );
+    }
+
+    /// Asks for a name and does not wait.
+    pub fn ask_name(&mut self, name: &str) {
+        let name = self.text(name);
+        let _ = writeln!(
+            self.body,
+            "(local.set $at (call $network))
+             (call $resolve (local.get $at) {name} (i32.const 1024))
+             (call $drop_network (local.get $at))
+             (if (i32.eqz (i32.load8_u (i32.const 1024)))
+               (then (call $drop_names (i32.load (i32.const 1028)))))"
         );
     }
 
@@ -348,7 +465,7 @@ impl Guest {
             .collect();
         let body = &self.body;
         format!(
-            r#"(module {IMPORTS} {HELPERS}
+            r#"(module {PARTS}
             (data (i32.const {TEXT_START}) "{data}")
             (global $free (mut i32) (i32.const {HEAP_START}))
             (func $steps (result i32) {locals}
@@ -366,93 +483,14 @@ impl Guest {
     }
 }
 
-const IMPORTS: &str = r#"
-  (import "wasi:cli/environment@0.2.0" "get-environment" (func $environment (param i32)))
-  (import "wasi:cli/environment@0.2.0" "get-arguments" (func $arguments (param i32)))
-  (import "wasi:config/store@0.2.0-draft" "get" (func $config (param i32 i32 i32)))
-  (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
-  (import "wasi:io/streams@0.2.0" "[method]input-stream.blocking-read" (func $take (param i32 i64 i32)))
-  (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush" (func $put (param i32 i32 i32 i32)))
-  (import "wasi:io/streams@0.2.0" "[resource-drop]output-stream" (func $drop_output (param i32)))
-  (import "wasi:filesystem/preopens@0.2.0" "get-directories" (func $directories (param i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.read" (func $read (param i32 i64 i64 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.write" (func $write (param i32 i32 i32 i64 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.set-size" (func $set_size (param i32 i64 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.read-directory" (func $list (param i32 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.create-directory-at" (func $mkdir (param i32 i32 i32 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.link-at" (func $link (param i32 i32 i32 i32 i32 i32 i32 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.open-at" (func $open (param i32 i32 i32 i32 i32 i32 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.readlink-at" (func $readlink (param i32 i32 i32 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.remove-directory-at" (func $rmdir (param i32 i32 i32 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.rename-at" (func $rename (param i32 i32 i32 i32 i32 i32 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.symlink-at" (func $symlink (param i32 i32 i32 i32 i32 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.unlink-file-at" (func $unlink (param i32 i32 i32 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[method]descriptor.metadata-hash-at" (func $look (param i32 i32 i32 i32 i32)))
-  (import "wasi:filesystem/types@0.2.0" "[resource-drop]descriptor" (func $close (param i32)))
-  (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]fields.append" (func $append (param i32 i32 i32 i32 i32 i32)))
-  (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]outgoing-request.body" (func $body (param i32 i32)))
-  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-method" (func $set_method (param i32 i32 i32 i32) (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query" (func $set_path (param i32 i32 i32 i32) (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-scheme" (func $set_scheme (param i32 i32 i32 i32 i32) (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-authority" (func $set_authority (param i32 i32 i32 i32) (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]outgoing-body.write" (func $body_write (param i32 i32)))
-  (import "wasi:http/types@0.2.0" "[static]outgoing-body.finish" (func $finish (param i32 i32 i32 i32)))
-  (import "wasi:http/types@0.2.0" "[method]incoming-body.stream" (func $body_stream (param i32 i32)))
-  (import "wasi:http/types@0.2.0" "[method]incoming-response.status" (func $status (param i32) (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]incoming-response.consume" (func $consume (param i32 i32)))
-  (import "wasi:http/types@0.2.0" "[method]future-incoming-response.subscribe" (func $subscribe (param i32) (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]future-incoming-response.get" (func $get (param i32 i32)))
-  (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32 i32 i32 i32)))
-  (import "wasi:sockets/instance-network@0.2.0" "instance-network" (func $network (result i32)))
-  (import "wasi:sockets/tcp-create-socket@0.2.0" "create-tcp-socket" (func $socket (param i32 i32)))
-  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.start-connect"
-    (func $start (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
-  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.finish-connect" (func $connected (param i32 i32)))
-  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.subscribe" (func $tcp_subscribe (param i32) (result i32)))
-  (import "wasi:sockets/ip-name-lookup@0.2.0" "resolve-addresses" (func $resolve (param i32 i32 i32 i32)))
-  (import "wasi:sockets/ip-name-lookup@0.2.0" "[method]resolve-address-stream.resolve-next-address" (func $next (param i32 i32)))
-  (import "wasi:sockets/ip-name-lookup@0.2.0" "[method]resolve-address-stream.subscribe" (func $names_subscribe (param i32) (result i32)))
-"#;
+/// The operands of an IPv4 socket address.
+fn socket_address(address: [u8; 4], port: u16) -> String {
+    let octets = address
+        .map(|octet| format!("(i32.const {octet})"))
+        .join(" ");
+    let zeros = "(i32.const 0) ".repeat(6);
+    format!("(i32.const 0) (i32.const {port}) {octets} {zeros}")
+}
 
-const HELPERS: &str = r#"
-  (memory (export "memory") 64)
-  (global $said (mut i32) (i32.const 4096))
-  (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32) (local $at i32)
-    (local.set $at (i32.and (i32.add (global.get $free) (i32.const 15)) (i32.const -16)))
-    (global.set $free (i32.add (local.get $at) (local.get $size)))
-    (local.get $at))
-  (func $say (param $byte i32)
-    (i32.store8 (global.get $said) (local.get $byte))
-    (global.set $said (i32.add (global.get $said) (i32.const 1))))
-  (func $quote (param $at i32) (param $length i32)
-    (call $say (i32.const 60))
-    (memory.copy (global.get $said) (local.get $at) (local.get $length))
-    (global.set $said (i32.add (global.get $said) (local.get $length)))
-    (call $say (i32.const 62)))
-  (func $number (param $number i32)
-    (call $say (i32.add (i32.const 48) (i32.div_u (local.get $number) (i32.const 100))))
-    (call $say (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get $number) (i32.const 10)) (i32.const 10))))
-    (call $say (i32.add (i32.const 48) (i32.rem_u (local.get $number) (i32.const 10)))))
-  (func $mark (param $result i32) (param $error_at i32)
-    (if (i32.load8_u (local.get $result))
-      (then (call $say (i32.add (i32.const 65) (i32.load8_u (i32.add (local.get $result) (local.get $error_at))))))
-      (else (call $say (i32.const 46)))))
-  (func $answered (param $future i32) (local $response i32)
-    (call $block (call $subscribe (local.get $future)))
-    (call $get (local.get $future) (i32.const 1024))
-    (if (i32.load8_u (i32.const 1040))
-      (then (call $mark (i32.const 1040) (i32.const 8)) (return)))
-    (local.set $response (i32.load (i32.const 1048)))
-    (call $number (call $status (local.get $response)))
-    (call $consume (local.get $response) (i32.const 1024))
-    (call $body_stream (i32.load (i32.const 1028)) (i32.const 1024))
-    (call $take (i32.load (i32.const 1028)) (i64.const 4000) (i32.const 1024))
-    (if (i32.eqz (i32.load8_u (i32.const 1024)))
-      (then (call $quote (i32.load (i32.const 1028)) (i32.load (i32.const 1032))))))
-  (func $answer (result i32)
-    (i32.store (i32.const 512) (i32.const 4096))
-    (i32.store (i32.const 516) (i32.sub (global.get $said) (i32.const 4096)))
-    (i32.const 512))
-"#;
+/// What it imports, and what its steps are made of.
+const PARTS: &str = include_str!("guest.wat");

@@ -466,3 +466,96 @@ fn more_bytes_than_the_budget_end_the_call_both_ways() {
         assert!(text(&result).contains("http_bytes of 2000"), "{result}");
     }
 }
+
+/// What one connection brings, to its end, whatever is answered.
+fn whole(listener: TcpListener) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        let timeout = Some(Duration::from_millis(700));
+        stream.set_read_timeout(timeout).unwrap();
+        let (mut all, mut bytes) = (Vec::new(), [0; 512]);
+        while let Ok(count) = stream.read(&mut bytes)
+            && count > 0
+        {
+            all.extend_from_slice(&bytes[..count]);
+            let _ = stream.write_all(hello("").as_bytes());
+        }
+        String::from_utf8_lossy(&all).into_owned()
+    })
+}
+
+#[test]
+fn a_body_is_never_another_request() {
+    let hidden = "GET /admin HTTP/1.1\r\nHost: x\r\n\r\n";
+    for length in ["0", "5"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = whole(listener);
+        let mut court = Court::new();
+        let mut guest = Guest::default();
+        let headers = [("Content-Length", length), ("Content-Length", "999")];
+        let body = format!("12345{hidden}");
+        guest.request_with(
+            2,
+            false,
+            &format!("127.0.0.1:{port}"),
+            "/v1",
+            &headers,
+            Some(&body),
+        );
+        let permissions =
+            format!("  network:\n    allow: [{{host: \"http://127.0.0.1:{port}/v1\"}}]");
+        let component = court.load(&guest, &permissions);
+        let _ = court.bench.call(&component, "{}");
+        drop(component);
+        let _ = std::net::TcpStream::connect(("127.0.0.1", port));
+        let sent = server.join().unwrap();
+        assert!(!sent.contains("/admin"), "{sent}");
+        assert!(sent.matches("HTTP/1.1").count() <= 1, "{sent}");
+    }
+}
+
+#[test]
+fn what_could_be_read_as_another_host_or_request_is_not_sent() {
+    let server = Server::at("127.0.0.1:0", hello);
+    let port = server.port();
+    let mut court = Court::new();
+    let mut guest = Guest::default();
+    for authority in [
+        format!("good.test@127.0.0.1:{port}"),
+        format!("good.test#@127.0.0.1:{port}"),
+        format!("good.test\\@127.0.0.1:{port}"),
+        format!("good.test%40127.0.0.1:{port}"),
+        format!("127.0.0.1:{port}:{port}"),
+        format!("127.0.0.1:{port}/../x"),
+        format!(" 127.0.0.1:{port}"),
+        format!("127.0.0.1\t:{port}"),
+        format!("127.0.0.1.evil:{port}"),
+        format!("[::ffff:127.0.0.1%25lo]:{port}"),
+        format!("[::ffff:127.0.0.1:{port}"),
+        "127.0.0.1:99999".to_owned(),
+        String::new(),
+    ] {
+        guest.get(&authority, "/v1/x");
+    }
+    for path in [
+        "/v1/x HTTP/1.1\r\nHost: evil\r\n\r\n",
+        "/v1/x\r\nX: y",
+        "/v1/x\ty",
+        "http://evil.test/v1/x",
+        "v1/x",
+        "/v1/../admin",
+        "/v1/%2e%2e/admin",
+    ] {
+        guest.get(&format!("127.0.0.1:{port}"), path);
+    }
+    let permissions = format!(
+        "  network:\n    allow: [{{host: \"http://127.0.0.1:{port}/v1/\"}}, {{host: good.test}}]"
+    );
+    let component = court.load(&guest, &permissions);
+    let answer = court.answer_of(&component);
+    // A path that cannot be set is that of the request without one.
+    assert!(!answer.contains("200"), "{answer}\n{:?}", server.heads());
+    assert!(server.heads().is_empty(), "{:?}", server.heads());
+}

@@ -107,3 +107,54 @@ fn a_call_that_waits_for_a_silent_server_ends_at_its_deadline() {
     let finished = court.bench.finished();
     assert_eq!(finished.report.outcome, CallOutcome::Deadline);
 }
+
+#[test]
+fn nobody_is_listened_to_without_a_line_about_that_address() {
+    let mut court = Court::new();
+    let mut guest = Guest::default();
+    guest.listen(None);
+    guest.listen(Some(([0, 0, 0, 0], 0)));
+    guest.listen(Some(([0, 0, 0, 0], 18_080)));
+    guest.listen(Some(([127, 0, 0, 1], 0)));
+    let permissions =
+        "  network:\n    allow: [{host: \"*\", protocols: [tcp, udp]}, {cidr: 10.0.0.0/8}]";
+    let component = court.load(&guest, permissions);
+    let answer = court.answer_of(&component);
+    let denied = SOCKET_DENIED;
+    // To be bound to any address is what happens to each socket, to listen there is not; `J` is what was not bound and cannot listen.
+    assert_eq!(answer, format!("J.{denied}{denied}J{denied}J"));
+    let refusals = court.refusals(&component);
+    assert!(
+        refusals
+            .iter()
+            .all(|(.., rule)| rule.contains("addresses are refused")),
+        "{refusals:?}"
+    );
+    assert_eq!(refusals.len(), 3, "{refusals:?}");
+}
+
+#[test]
+fn a_datagram_goes_to_granted_addresses_alone_and_only_where_udp_is() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let mut court = Court::new();
+    let mut guest = Guest::default();
+    guest.send_to([127, 0, 0, 1], port);
+    guest.send_to([127, 0, 0, 2], port);
+    guest.send_to([169, 254, 169, 254], 53);
+    let udp = "  network:\n    allow: [{cidr: 127.0.0.1/32, protocols: [udp]}]";
+    let component = court.load(&guest, udp);
+    let denied = SOCKET_DENIED;
+    assert_eq!(
+        court.answer_of(&component),
+        format!("...{}", format!("..{denied}").repeat(2))
+    );
+    assert_eq!(court.refusals(&component).len(), 2);
+    assert!(socket.recv(&mut [0; 8]).is_ok() && socket.recv(&mut [0; 8]).is_err());
+    // A line that does not say so is about TCP.
+    let component = court.load(&guest, "  network:\n    allow: [{cidr: 127.0.0.1/32}]");
+    assert_eq!(court.answer_of(&component), format!("..{denied}").repeat(3));
+}

@@ -2,6 +2,7 @@
 
 use super::super::Config;
 use super::*;
+use crate::policy::permission::Policy;
 use crate::policy::{BudgetRules, HealthRules};
 use crate::secret::SecretRef;
 use crate::upstream::http::PoolRules;
@@ -406,7 +407,14 @@ fn what_the_readme_shows_is_a_configuration() {
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect();
-    let read = shown
+    let (policies, configurations): (Vec<_>, Vec<_>) =
+        shown.iter().partition(|text| text.starts_with("version:"));
+    assert!(!policies.is_empty());
+    for text in policies {
+        let policy = Policy::parse(text, "README.md", Path::new("/"));
+        policy.unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+    }
+    let read = configurations
         .iter()
         .map(|text| parse(text, &[]).unwrap_or_else(|error| panic!("{error}\n{text}")));
     let with_upstreams: Vec<_> = read.filter(|upstreams| !upstreams.is_empty()).collect();

@@ -8,7 +8,7 @@ use super::Truth;
 use super::number::Number;
 use crate::policy::pattern::{Fit, Pattern};
 use crate::policy::rule::spec::Matcher;
-use crate::policy::rule::target::has_dot_segment;
+use crate::policy::rule::target::{is_ambiguous, is_unclear_path};
 
 /// A scalar, wherever it was read.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,11 @@ impl Test {
     }
 
     pub(super) fn on_scalar(&self, value: Scalar<'_>) -> Truth {
-        let mut truth = Truth::Yes;
+        let mut truth = match (self.absent, value) {
+            // What is null is not there, to some readers.
+            (Some(_), Scalar::Null) => Truth::Unsure,
+            _ => Truth::Yes,
+        };
         if !self.one_of.is_empty() {
             truth = truth.min(any(self.one_of.iter().map(|one| one.is(value))));
         }
@@ -110,7 +114,14 @@ impl Test {
 
 /// Whether a text matches a pattern. One for paths is in doubt about a path that may lead elsewhere than it says.
 fn text_fits(glob: &Pattern, text: &str) -> Truth {
-    if !glob.is_any() && glob.as_str().contains(['/', '\\']) && has_dot_segment(text) {
+    let is_in_doubt = || {
+        let pattern = glob.as_str();
+        match pattern.contains("://") {
+            true => is_ambiguous(text),
+            false => pattern.contains(['/', '\\']) && is_unclear_path(pattern, text),
+        }
+    };
+    if !glob.is_any() && is_in_doubt() {
         return Truth::Unsure;
     }
     match glob.fit(text) {
@@ -124,9 +135,31 @@ fn any(truths: impl Iterator<Item = Truth>) -> Truth {
     truths.max().unwrap_or(Truth::No)
 }
 
-/// The number that a text may be taken for.
-fn number_in(text: &str) -> Option<f64> {
-    text.trim().parse().ok()
+/// What a text is to a reader who wants a number.
+enum Reading {
+    /// This number.
+    Is(f64),
+    /// One in a notation that only some read: `0x10`, `1_000`, `5 apples`, `５`.
+    Odd,
+    /// None.
+    No,
+}
+
+fn number_in(text: &str) -> Reading {
+    let text = text.trim();
+    if text.is_empty() {
+        return Reading::Is(0.0);
+    }
+    let digits = text.trim_start_matches(['+', '-', '.']);
+    match text.parse() {
+        Ok(number) => Reading::Is(number),
+        Err(_) if digits.starts_with(char::is_numeric) => Reading::Odd,
+        Err(_) => Reading::No,
+    }
+}
+
+fn one_if(value: bool) -> Number {
+    Number::of_double(if value { 1.0 } else { 0.0 })
 }
 
 fn within(value: Scalar<'_>, bound: Number, wrong: Ordering) -> Truth {
@@ -135,8 +168,12 @@ fn within(value: Scalar<'_>, bound: Number, wrong: Ordering) -> Truth {
             None => Truth::Unsure,
             Some(order) => (order != wrong).into(),
         },
-        Scalar::Text(text) if number_in(text).is_some() => Truth::Unsure,
-        _ => Truth::No,
+        Scalar::Text(text) => unsure_if(!matches!(number_in(text), Reading::No)),
+        // One and nothing, to some readers.
+        Scalar::Boolean(_) | Scalar::Null => {
+            let number = one_if(matches!(value, Scalar::Boolean(true)));
+            unsure_if(number.compare(bound) != Some(wrong))
+        }
     }
 }
 
@@ -151,14 +188,27 @@ impl Literal {
                 Some(order) => order.is_eq().into(),
             },
             // Some readers take a text for what it says.
-            (Self::Number(wanted), Scalar::Text(text)) => {
-                unsure_if(number_in(text) == Some(wanted.as_double()))
-            }
-            (Self::Text(wanted), Scalar::Number(number)) => {
-                unsure_if(number_in(wanted) == Some(number.as_double()))
-            }
-            (Self::Boolean(one), Scalar::Text(text)) => unsure_if(spells(text, *one)),
+            (Self::Number(wanted), Scalar::Text(text)) => match number_in(text) {
+                Reading::Is(number) => unsure_if(number == wanted.as_double()),
+                Reading::Odd => Truth::Unsure,
+                Reading::No => Truth::No,
+            },
+            (Self::Text(wanted), Scalar::Number(number)) => match number_in(wanted) {
+                Reading::Is(wanted) => unsure_if(wanted == number.as_double()),
+                _ => Truth::No,
+            },
             (Self::Text(text), Scalar::Boolean(one)) => unsure_if(spells(text, one)),
+            // Others take what is something for true, and what is nothing for false.
+            (Self::Boolean(true), Scalar::Text(text)) => unsure_if(!text.is_empty()),
+            (Self::Boolean(false), Scalar::Text(text)) => unsure_if(spells(text, false)),
+            (Self::Boolean(one), Scalar::Number(number)) => {
+                unsure_if((number.as_double() != 0.0) == *one)
+            }
+            (Self::Boolean(one), Scalar::Null) => unsure_if(!*one),
+            (Self::Number(wanted), Scalar::Boolean(_) | Scalar::Null) => {
+                let number = one_if(matches!(value, Scalar::Boolean(true)));
+                unsure_if(number.as_double() == wanted.as_double())
+            }
             _ => Truth::No,
         }
     }
@@ -172,9 +222,9 @@ fn unsure_if(doubt: bool) -> Truth {
 }
 
 fn spells(text: &str, value: bool) -> bool {
-    let words: [&str; 2] = match value {
-        true => ["true", "1"],
-        false => ["false", "0"],
+    let words: &[&str] = match value {
+        true => &["true", "1", "yes", "y", "on", "t"],
+        false => &["false", "0", "no", "n", "off", "f", ""],
     };
     words
         .iter()

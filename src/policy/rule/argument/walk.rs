@@ -7,7 +7,7 @@ use super::number::Number;
 use super::{Pointer, Segment, Test, Truth};
 use crate::limits::RULE_ARGUMENT_KEYS_MAX;
 use crate::policy::rule::spec::{Effect, Matcher};
-use crate::wire::json::{DEPTH_CAP, JsonError, Kind, Reader, Str};
+use crate::wire::json::{DEPTH_CAP, JsonError, Kind, Reader};
 
 /// Conditions whose findings need no allocation.
 const INLINE_TESTS: usize = 64;
@@ -29,6 +29,13 @@ struct Node {
     children: Vec<(Box<str>, usize)>,
     each: Option<usize>,
     tests: Vec<usize>,
+}
+
+impl Node {
+    /// Whether nothing is asked of what stands here, or below.
+    fn is_empty(&self) -> bool {
+        self.tests.is_empty() && self.children.is_empty() && self.each.is_none()
+    }
 }
 
 impl Default for Plan {
@@ -115,15 +122,19 @@ impl Plan {
             }
             Kind::String => {
                 let text = reader.string()?;
-                if !node.tests.is_empty() {
+                if !node.is_empty() {
                     let text = text.to_cow();
                     self.scalar(node, Scalar::Text(&text), findings);
+                    // Some readers take a text for the JSON that it holds, where they expect an object or a list.
+                    if text.trim_start().starts_with(['{', '[']) {
+                        self.doubt_below(node, findings);
+                    }
                 }
                 Ok(())
             }
             Kind::Number => {
                 let number = reader.number()?;
-                if !node.tests.is_empty() {
+                if !node.is_empty() {
                     self.scalar(node, Scalar::Number(Number::of(number)), findings);
                 }
                 Ok(())
@@ -144,6 +155,13 @@ impl Plan {
     fn scalar(&self, node: &Node, value: Scalar<'_>, findings: &mut Findings) {
         for test in &node.tests {
             findings.note(*test, self.tests[*test].on_scalar(value));
+        }
+        // Some readers take one value for a list of it.
+        let each = node.each.map(|each| &self.nodes[each].tests);
+        for test in each.into_iter().flatten() {
+            if self.tests[*test].on_scalar(value) != Truth::No {
+                findings.note(*test, Truth::Unsure);
+            }
         }
     }
 
@@ -169,7 +187,7 @@ impl Plan {
                 Some(index) => self.doubt(node.children[index].1, findings),
                 None => {
                     for (own, child) in &node.children {
-                        if is_variant(key, own) {
+                        if key.is_variant_of(own) {
                             self.doubt(*child, findings);
                         }
                     }
@@ -208,6 +226,10 @@ impl Plan {
         for test in &node.tests {
             findings.note(*test, Truth::Unsure);
         }
+        self.doubt_below(node, findings);
+    }
+
+    fn doubt_below(&self, node: &Node, findings: &mut Findings) {
         let below = node.children.iter().map(|(_, child)| *child);
         for child in below.chain(node.each) {
             self.doubt(child, findings);
@@ -272,22 +294,6 @@ impl Findings {
             Truth::Unsure => UNSURE,
         };
     }
-}
-
-/// Whether a key is another one that some readers take for it: they do not tell upper from lower case.
-fn is_variant(key: Str<'_>, own: &str) -> bool {
-    if let Some(plain) = key.as_plain()
-        && plain.is_ascii()
-        && own.is_ascii()
-    {
-        return plain.eq_ignore_ascii_case(own);
-    }
-    // `ſ` and `K` are an s and a k to those readers.
-    let fold = |text: &str| -> Vec<char> {
-        let upper = text.chars().flat_map(char::to_uppercase);
-        upper.flat_map(char::to_lowercase).collect()
-    };
-    fold(&key.to_cow()) == fold(own)
 }
 
 /// Whether the claims meet a condition.

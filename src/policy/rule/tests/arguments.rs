@@ -101,7 +101,14 @@ fn numbers_are_compared_by_value_and_texts_that_look_like_them_are_in_doubt() {
         ("10.00000000000000000001", false, true),
         ("\"10\"", false, true),
         ("\"many\"", false, false),
-        ("true", false, false),
+        // One, and nothing, to some readers.
+        ("true", false, true),
+        ("null", false, true),
+        ("\"\"", false, true),
+        ("\"0x5\"", false, true),
+        ("\"1_0\"", false, true),
+        ("\"5 apples\"", false, true),
+        ("\"５\"", false, true),
     ] {
         let arguments = format!("{{\"n\":{value}}}");
         assert_eq!(
@@ -127,7 +134,9 @@ fn numbers_are_compared_by_value_and_texts_that_look_like_them_are_in_doubt() {
         ("\"x\"", true, true),
         ("true", true, true),
         ("\"true\"", false, true),
-        ("43", false, false),
+        // True, to readers to whom what is something is.
+        ("43", false, true),
+        ("0", false, false),
         ("null", false, false),
     ] {
         let arguments = format!("{{\"n\":{value}}}");
@@ -153,7 +162,8 @@ fn of_a_list_every_element_has_to_be_allowed_and_one_is_enough_to_deny() {
         (r#"["c"]"#, false, false),
         ("[]", false, false),
         (r#"{"x":"a","y":"b"}"#, true, true),
-        (r#""a""#, false, false),
+        (r#""a""#, false, true),
+        (r#""c""#, false, false),
     ] {
         let arguments = format!("{{\"tags\":{value}}}");
         assert_eq!(
@@ -188,7 +198,7 @@ fn absence_is_absence_in_every_spelling() {
         ("{}", true, true),
         (r#"{"x":1}"#, true, true),
         (r#"{"force":false}"#, false, false),
-        (r#"{"force":null}"#, false, false),
+        (r#"{"force":null}"#, false, true),
         (r#"{"f\u006frce":1}"#, false, false),
         (r#"{"FORCE":1}"#, false, true),
     ] {
@@ -313,4 +323,93 @@ proptest! {
     fn no_spelling_of_arguments_leads_around_a_rule(arguments in arguments()) {
         check(arguments.as_bytes());
     }
+}
+
+/// What a deny meets, however a lenient reader takes it; none of it meets an allow.
+fn is_in_doubt(pointer: &str, matcher: &Matcher, arguments: &[&str]) {
+    let (allow, deny) = with_condition(pointer, matcher.clone());
+    for arguments in arguments {
+        let request = call("t", arguments);
+        assert!(!is_allowed(&deny, &request), "deny {arguments}");
+        assert!(!is_allowed(&allow, &request), "allow {arguments}");
+    }
+}
+
+/// Whole families of servers read a text as the JSON that it holds, and one value as a list of it.
+#[test]
+fn a_list_in_a_text_and_a_value_without_its_list_are_no_way_around_a_deny() {
+    let secret = Matcher {
+        glob: patterns(&["/etc/*"]),
+        ..Matcher::default()
+    };
+    is_in_doubt(
+        "/paths/*",
+        &secret,
+        &[
+            r#"{"paths":"[\"/etc/passwd\"]"}"#,
+            r#"{"paths":"/etc/passwd"}"#,
+            r#"{"paths":" [\"\\u002fetc/passwd\"]"}"#,
+        ],
+    );
+    is_in_doubt(
+        "/options/force",
+        &Matcher::one_of(vec![json!(true)]),
+        &[
+            r#"{"options":"{\"force\":true}"}"#,
+            r#"{"options":{"force":1}}"#,
+            r#"{"options":{"force":"yes"}}"#,
+            r#"{"options":{"force":"on"}}"#,
+            r#"{"options":{"force":[true]}}"#,
+        ],
+    );
+    let (allow, deny) = with_condition("/paths/*", secret);
+    for harmless in [
+        r#"{"paths":"/srv/a"}"#,
+        r#"{"paths":[]}"#,
+        r#"{"paths":null}"#,
+    ] {
+        assert!(is_allowed(&deny, &call("t", harmless)), "{harmless}");
+        assert!(!is_allowed(&allow, &call("t", harmless)), "{harmless}");
+    }
+}
+
+#[test]
+fn what_is_null_is_neither_there_nor_absent() {
+    for absent in [true, false] {
+        let matcher = Matcher {
+            absent: Some(absent),
+            ..Matcher::default()
+        };
+        is_in_doubt("/reason", &matcher, &[r#"{"reason":null}"#]);
+    }
+}
+
+#[test]
+fn a_path_in_another_notation_is_no_way_around_a_deny() {
+    let path = |glob| Matcher {
+        glob: patterns(&[glob]),
+        ..Matcher::default()
+    };
+    let secrets = [
+        r#"{"p":"//etc/shadow"}"#,
+        r#"{"p":"/etc//shadow"}"#,
+        r#"{"p":"\\etc\\shadow"}"#,
+    ];
+    is_in_doubt("/p", &path("/etc/*"), &secrets);
+    is_in_doubt("/p", &path("C:\\secret\\*"), &[r#"{"p":"C:/secret/x"}"#]);
+    let addresses = [
+        r#"{"p":"HTTPS://internal/x"}"#,
+        r#"{"p":"https://INTERNAL/x"}"#,
+        r#"{"p":"https://a@internal/x"}"#,
+        r#"{"p":"https://internal:443/x"}"#,
+        r#"{"p":"https:\\\\internal\\x"}"#,
+        r#"{"p":" https://internal/x"}"#,
+        r#"{"p":"https://%69nternal/x"}"#,
+    ];
+    is_in_doubt("/p", &path("https://internal/*"), &addresses);
+    let (allow, _) = with_condition("/p", path("https://example.com:8080/*"));
+    let plain = r#"{"p":"https://example.com:8080/a%20b?c=d"}"#;
+    assert!(is_allowed(&allow, &call("t", plain)));
+    let (allow, _) = with_condition("/p", path("C:\\data\\*"));
+    assert!(is_allowed(&allow, &call("t", r#"{"p":"C:\\data\\x"}"#)));
 }
