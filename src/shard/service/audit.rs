@@ -5,12 +5,11 @@ use sha2::{Digest, Sha256};
 use crate::audit::{Event, Kind, Outcome};
 use crate::catalog::Catalog;
 use crate::mcp::{Invocation, Reason};
-use crate::policy::RuleRequest;
+use crate::policy::{RuleRequest, Stranger};
 
 use super::super::known::Caller;
 use super::super::trail::Trail;
 use super::Service;
-use super::identify::Stranger;
 use super::request::Request;
 
 impl Service {
