@@ -1,18 +1,26 @@
-//! What it costs to ask whether a request may be made: rules, and rates.
+//! What it costs to ask whether a request may be made, rules and rates, and to show somebody what he may ask for.
 //!
-//! The promise: a call that no rule is about costs the same however many rules there are for others, and rules and rates together
-//! stay below a microsecond.
+//! The promise: a call costs the same however many rules name other tools, and with ten rules that have patterns, rules and rates
+//! together stay below a microsecond. Each rule with a pattern is tried, so a hundred of them take one to two. A page of a list that
+//! was composed for a class of callers costs the others of that class no question at all.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use margay::mcp::{Method, Principal};
+use margay::catalog::{Catalog, Kind, Sources, UpstreamOffer};
+use margay::gateway::RawListing;
+use margay::mcp::{Era, List, Method, Principal};
 use margay::policy::pattern::Pattern;
 use margay::policy::rate::{Keys, Limiter, NamedRate, Per, Rate, RateOptions};
 use margay::policy::rule::{
     Effect, Matcher, Pointer, Request, RuleOptions, RuleSet, RuleSpec, What, Who,
 };
 use margay::policy::{Identity, Proof};
+use margay::upstream::era::Spoken;
+use margay::upstream::remote::Remote;
+use margay::upstream::settings::{Transport, Upstream};
+use margay::upstream::tls::TlsOptions;
 
 const ARGUMENTS: &[u8] = br#"{"path":"/srv/data/report.txt","count":3,"mode":"read"}"#;
 
@@ -109,6 +117,74 @@ fn decide(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A catalogue of so many tools of one server, of some 300 bytes each.
+fn catalog(tool_count: usize) -> Catalog {
+    let tool = |number: usize| {
+        let text = "What it does, at some length. ".repeat(6);
+        format!(
+            r#"{{"name":"docs__{number:04}","description":"{text}","inputSchema":{{"type":"object","properties":{{"path":{{"type":"string"}}}}}}}}"#
+        )
+    };
+    let tools: Vec<String> = (0..tool_count).map(tool).collect();
+    let page = format!(r#"{{"tools":[{}]}}"#, tools.join(","));
+    let transport = Transport::Http {
+        replicas: Vec::new(),
+        headers: Vec::new(),
+        tls: TlsOptions::default(),
+    };
+    let remote = Remote::new(0, Upstream::new("docs", transport), Vec::new());
+    let listing = RawListing {
+        spoken: Spoken::Legacy,
+        facts: b"{}".to_vec(),
+        announced: Vec::new(),
+        pages: vec![(List::Tools, page.into_bytes())],
+    };
+    let offer = UpstreamOffer::read(&Arc::new(remote), &listing, 10_000);
+    let sources = Sources {
+        offers: &[Arc::new(offer)],
+        ..Sources::default()
+    };
+    Catalog::build_of(sources, 1, 1_000)
+}
+
+fn page(criterion: &mut Criterion) {
+    let ann = identity();
+    let mut group = criterion.benchmark_group("page");
+    for tool_count in [10, 200, 1_000] {
+        for rule_count in [10, 100] {
+            let rules = rules(rule_count, "_*", false);
+            let show = |catalog: &Catalog| {
+                let shows = |name: &str| {
+                    let owner = catalog.owner_of(Kind::Tools, name);
+                    owner.is_some_and(|owner| rules.shows(&ann, Kind::Tools, name, owner))
+                };
+                let class = rules.class(&ann);
+                let page = catalog.page_for(Era::Modern, Kind::Tools, None, class, shows);
+                page.map_or(0, |page| page.json.len())
+            };
+            let id = |kind: &str| {
+                BenchmarkId::new(kind, format!("{tool_count} tools, {rule_count} rules"))
+            };
+            let kept = catalog(tool_count);
+            let bytes = show(&kept);
+            assert!(bytes > tool_count * 200, "all are shown: {bytes}");
+            group.bench_function(id("kept"), |bencher| {
+                bencher.iter(|| black_box(show(black_box(&kept))));
+            });
+            // Other classes have all places.
+            let full = catalog(tool_count);
+            for _ in 0..10_000 {
+                let other = RuleSet::without_rules(Effect::Deny).class(&ann);
+                full.page_for(Era::Modern, Kind::Tools, None, other, |_| false);
+            }
+            group.bench_function(id("composed anew"), |bencher| {
+                bencher.iter(|| black_box(show(black_box(&full))));
+            });
+        }
+    }
+    group.finish();
+}
+
 fn limit(criterion: &mut Criterion) {
     // So much that nothing is refused however long it runs.
     let much = Rate {
@@ -179,5 +255,5 @@ fn limit(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, limit);
+criterion_group!(benches, decide, page, limit);
 criterion_main!(benches);

@@ -151,6 +151,16 @@ pub const RULE_POINTER_DEPTH_MAX: usize = 16;
 /// Keys of one object that all rules together may ask for: each is a bit of a word while the object is read.
 pub const RULE_ARGUMENT_KEYS_MAX: usize = 64;
 
+/// Classes of callers whose pages of lists one catalogue keeps. Callers that the same rules are about are of one class; the pages of a
+/// class beyond are composed for each request.
+pub const LIST_CLASS_COUNT_MAX: usize = 64;
+
+/// Pages of one list that are kept for one class of callers.
+pub const LIST_CLASS_PAGES_MAX: usize = 8;
+
+/// Bytes of the pages that one catalogue keeps for all classes of callers together.
+pub const LIST_CLASS_BYTES_MAX: usize = 16 << 20;
+
 /// Suggestions in the answer to one `completion/complete`.
 pub const SUGGESTION_COUNT_MAX: usize = 100;
 

@@ -16,6 +16,7 @@ pub mod pin;
 mod template;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -27,7 +28,7 @@ use crate::component::{CacheHints, CompletionRef, Component};
 pub use crate::mcp::List as Kind;
 use crate::mcp::reply::Offer;
 use crate::mcp::{Era, Revision};
-use crate::policy::Owned;
+use crate::policy::{Class, Owned};
 use crate::upstream::remote::Remote;
 
 pub use build::{LIST_TTL_MS, Sources};
@@ -37,6 +38,7 @@ pub use listing::Page;
 pub use offer::UpstreamOffer;
 pub use owner::{Completer, Owner, PromptRef, Target, ToolRef};
 use template::Template;
+use views::Views;
 
 /// One immutable generation of everything that is offered.
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ pub struct Catalog {
     listings: [Listing; 4],
     /// The tools in the form of the legacy era, where it differs.
     legacy_tools: Option<Listing>,
+    /// The lists as classes of callers may see them.
+    views: Views,
     hints: [Option<CacheHints>; 4],
     offer: Offer,
     /// Lists that are refused, and for whose sake.
@@ -190,21 +194,24 @@ impl Catalog {
         }
     }
 
-    /// The same, of only those entries that are to be shown.
+    /// The same, of only those entries that are to be shown to callers of a class: `shows` says the same of all of them.
     pub fn page_for(
         &self,
         era: Era,
         kind: Kind,
         after: Option<&str>,
+        class: Class,
         shows: impl Fn(&str) -> bool,
     ) -> Option<Page<'_>> {
         // There is such a list, whoever asks.
         self.page(kind, None)?;
-        let listing = match &self.legacy_tools {
-            Some(listing) if era == Era::Legacy && kind == Kind::Tools => listing,
-            _ => self.listings.get(kind as usize)?,
+        let list = match &self.legacy_tools {
+            Some(tools) if era == Era::Legacy && kind == Kind::Tools => {
+                (self.listings.len(), tools)
+            }
+            _ => (kind as usize, self.listings.get(kind as usize)?),
         };
-        Some(listing.page_where(after, shows))
+        Some(self.views.page(class, list, after, shows))
     }
 
     /// Whose an entry of a list is.

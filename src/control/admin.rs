@@ -12,7 +12,7 @@ mod tools;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -29,6 +29,7 @@ use crate::audit::Audit;
 use crate::mcp::HostRules;
 use crate::metrics::{self, Extra};
 use crate::policy::auth::Authenticator;
+use crate::policy::{Limiter, RateOptions};
 use crate::shard::TlsListener;
 
 use self::listener::Bounded;
@@ -51,6 +52,9 @@ pub struct Admin {
     reload: Arc<Notify>,
     management: Option<Endpoint>,
     authenticator: Arc<Authenticator>,
+    limiter: Arc<Limiter>,
+    /// Where the limiter's time begins.
+    epoch: Instant,
     audit: Audit,
     starting: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
@@ -69,6 +73,8 @@ impl Admin {
             reload: Arc::default(),
             management: None,
             authenticator: Arc::new(Authenticator::anonymous()),
+            limiter: Arc::default(),
+            epoch: Instant::now(),
             audit: Audit::off(),
             starting: Arc::default(),
             draining: Arc::default(),
@@ -92,6 +98,29 @@ impl Admin {
             audit,
             ..self
         }
+    }
+
+    /// The same, which looks at no more of what strangers show than these limits let it. Of requests it counts none.
+    #[must_use]
+    pub fn with_rates(self, rates: &RateOptions, key_count_max: usize) -> Self {
+        let of_strangers = RateOptions {
+            auth_failure: rates.auth_failure,
+            exempt: rates.exempt.clone(),
+            ..RateOptions::default()
+        };
+        Self {
+            limiter: Arc::new(Limiter::new(&of_strangers, key_count_max)),
+            ..self
+        }
+    }
+
+    /// Forgets the strangers of a while ago: to be called every few seconds.
+    pub fn sweep(&self) {
+        self.limiter.sweep(self.now_ns());
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Rings when somebody asks for the component directory to be looked at.

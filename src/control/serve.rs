@@ -252,7 +252,8 @@ fn start_admin(
         .then(|| Endpoint::new(Desk::new(config), &config.limits));
     let page = Admin::new(Arc::clone(plane), address, &config.allowed_hosts)
         .with_management(management)
-        .with_auth(auth, audit);
+        .with_auth(auth, audit)
+        .with_rates(&config.rates, config.limits.rate_key_count_max);
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| internal(&error))?;
     tokio::spawn(page.clone().serve(listener, tls));
     tracing::info!(%address, "admin listener: /metrics, /healthz, /readyz");
@@ -329,6 +330,9 @@ async fn supervise(
             }
             _ = clock.tick() => {
                 plane.tick();
+                if let Some(admin) = &admin {
+                    admin.sweep();
+                }
                 if plane.running() < plane.shard_count() {
                     break true;
                 }

@@ -18,6 +18,7 @@ pub mod permission;
 pub mod rate;
 pub mod retry;
 pub mod rule;
+mod stranger;
 
 pub use balance::{Balancer, Candidate, Latency, Strategy};
 pub use breaker::{Breaker, BreakerRules, Permit, Ticket};
@@ -27,4 +28,5 @@ pub use outlier::{OutlierRules, Outliers};
 pub use pattern::Pattern;
 pub use rate::{Keys as RateKeys, Limited, Limiter, RateOptions};
 pub use retry::{Budget, BudgetRules, Failed, Reached, may_repeat};
-pub use rule::{Decision, Owned, Request as RuleRequest, RuleOptions, RuleSet};
+pub use rule::{Class, Decision, Owned, Request as RuleRequest, RuleOptions, RuleSet};
+pub use stranger::{Shows, Stranger};

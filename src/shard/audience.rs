@@ -25,7 +25,32 @@ pub(super) struct Withheld {
     rule: Box<str>,
 }
 
+impl Withheld {
+    /// What he would have had to ask for.
+    pub(super) fn request(&self) -> RuleRequest<'_> {
+        RuleRequest {
+            resource: self.resource.as_deref(),
+            ..RuleRequest::new(self.method)
+        }
+    }
+
+    /// The rule that denies it.
+    pub(super) fn rule(&self) -> &str {
+        &self.rule
+    }
+}
+
 impl<'a> Audience<'a> {
+    /// Does something that asks what he may hear of; and what of that he may not.
+    pub(super) fn ask<T>(
+        &self,
+        act: impl FnOnce(&mut dyn FnMut(News<'_>) -> bool) -> T,
+    ) -> (T, Vec<Withheld>) {
+        let mut withheld = Vec::new();
+        let done = act(&mut |news| self.hears_or(news, &mut withheld));
+        (done, withheld)
+    }
+
     /// Whether he may hear of this.
     pub(super) fn hears(&self, news: News<'_>) -> bool {
         self.rules.is_open() || self.decide(news).0.is_allowed()
@@ -118,21 +143,11 @@ impl Service {
             catalog: &snapshot.catalog,
             identity: &caller.known.identity,
         };
-        let mut withheld = Vec::new();
-        let mut hears = |news: News<'_>| audience.hears_or(news, &mut withheld);
-        let done = act(self, &snapshot.catalog, &mut hears);
-        for Withheld {
-            method,
-            resource,
-            rule,
-        } in withheld
-        {
-            let request = RuleRequest {
-                resource: resource.as_deref(),
-                ..RuleRequest::new(method)
-            };
-            let reason = Reason::Forbidden { method, rule: None };
-            self.tell_denied(caller, &request, &reason, &rule);
+        let (done, withheld) = audience.ask(|hears| act(self, &snapshot.catalog, hears));
+        for withheld in withheld {
+            let (method, rule) = (withheld.method, None);
+            let reason = Reason::Forbidden { method, rule };
+            self.tell_denied(caller, &withheld.request(), &reason, withheld.rule());
         }
         done
     }

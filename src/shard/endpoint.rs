@@ -1,10 +1,9 @@
 //! What HTTP itself decides: paths, methods, and the errors that have no MCP message.
 
+use crate::policy::Stranger;
 use crate::policy::auth::WELL_KNOWN;
 use crate::wire::http1::response::{self, Body};
 use crate::wire::json;
-
-use super::service::Stranger;
 
 /// The methods of the MCP endpoint.
 pub(super) const ALLOW: &str = "POST, GET, DELETE, OPTIONS";

@@ -2,14 +2,15 @@
 //!
 //! One shard's own copy: a count of references that all shards share would be written by all of them.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::component::{Behalf, Component};
 use crate::mcp::Principal;
-use crate::policy::Identity;
 use crate::policy::permission::Profiles;
+use crate::policy::{Class, Identity, RuleSet};
 
 /// A caller.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Known {
     pub(super) name: Option<Arc<str>>,
     /// For components, where nothing is narrowed.
     behalf: Option<Arc<Behalf>>,
+    /// By the rules that were asked last, which hardly ever are others.
+    class: Cell<Option<Class>>,
 }
 
 impl Known {
@@ -36,7 +39,18 @@ impl Known {
             behalf: behalf.map(Arc::new),
             identity,
             name,
+            class: Cell::new(None),
         }
+    }
+
+    /// Its class, which says what lists it is shown.
+    pub(super) fn class(&self, rules: &RuleSet) -> Class {
+        if let Some(class) = self.class.get().filter(|class| rules.has(*class)) {
+            return class;
+        }
+        let class = rules.class(&self.identity);
+        self.class.set(Some(class));
+        class
     }
 
     /// For whom a component works when it works for this caller.

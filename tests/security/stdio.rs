@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::process::Process;
-use crate::harness::scratch;
+use crate::harness::{everything, scratch};
 
 fn call(process: &mut Process, id: u64, tool: &str, arguments: Value) -> Value {
     process.modern(
@@ -64,4 +64,45 @@ fn rules_and_limits_hold_for_a_client_that_starts_its_own_process() {
         !log.contains("/etc/shadow"),
         "arguments stay out of it: {log}"
     );
+}
+
+#[test]
+fn the_client_of_a_process_hears_of_nothing_that_the_rules_keep_from_it() {
+    let folder = scratch("stdio-listening");
+    let config = folder.join("margay.yaml");
+    let text = format!(
+        "state_dir: {0}/state\naudit: {{dir: {0}/audit}}\ndefault_rule: allow\n\
+         rules:\n  - {{name: no-a, deny: true, methods: [resources/read], resources: ['a:*']}}\n  - {{name: no-prompts, deny: true, methods: [prompts/list]}}\n",
+        folder.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let component = everything();
+    let arguments = [
+        "--config",
+        config.to_str().unwrap(),
+        component.to_str().unwrap(),
+    ];
+    let mut process = Process::with(&arguments);
+    process.initialize("2025-11-25");
+    process.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {"uri": "a:b"}}));
+    let refused = process.next()["error"]["message"].to_string();
+    assert!(refused.contains("no-a"), "{refused}");
+    let wanted = json!({"notifications": {"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["a:b"]}});
+    process.modern(7, "subscriptions/listen", wanted);
+    let honoured = process.next()["params"]["notifications"].clone();
+    assert_eq!(honoured, json!({"toolsListChanged": true}));
+    process.modern(8, "tools/call", json!({"name": "change", "arguments": {}}));
+    // The answer, and what both sides of it are told; the second round would bring what the first one held back.
+    let mut heard: Vec<Value> = (0..3).map(|_| process.next()).collect();
+    process.modern(9, "tools/call", json!({"name": "change", "arguments": {}}));
+    heard.extend((0..3).map(|_| process.next()));
+    heard.extend(process.end());
+    let told: Vec<&str> = heard
+        .iter()
+        .filter_map(|message| message["method"].as_str())
+        .collect();
+    assert_eq!(told, ["notifications/tools/list_changed"; 4], "{heard:?}");
+    let log = std::fs::read_to_string(folder.join("audit/audit.0001.jsonl")).unwrap();
+    assert_eq!(log.matches("\"rule\":\"no-a\"").count(), 2, "{log}");
+    assert_eq!(log.matches("\"rule\":\"no-prompts\"").count(), 1, "{log}");
 }

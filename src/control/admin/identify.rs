@@ -10,6 +10,7 @@ use super::{Admin, JSON, Peer, problem, respond};
 use crate::audit::{Event, Kind, Outcome};
 use crate::control::auth::now_unix_s;
 use crate::policy::auth::{Fault, challenge};
+use crate::policy::{Shows, Stranger};
 
 /// What says no more than whether the server is well may be asked by whoever reaches it: probes carry no tokens.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
@@ -22,36 +23,63 @@ pub(super) async fn check(
 ) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().cloned();
     let certificate = peer.as_ref().and_then(|peer| peer.0.certificate());
-    let found = authorization(request.headers()).and_then(|authorization| {
-        admin
-            .authenticator
-            .identify(authorization, certificate, now_unix_s())
-    });
-    let fault = match found {
+    let address = peer.as_ref().map(|peer| peer.0.address.ip());
+    let shows = Shows {
+        authorization: authorization(request.headers()),
+        certificate,
+        address,
+        now_unix_s: now_unix_s(),
+        now_ns: admin.now_ns(),
+    };
+    let stranger = match shows.identify(&admin.authenticator, &admin.limiter) {
         Ok(identity) => {
             request.extensions_mut().insert(identity);
             return next.run(request).await;
         }
-        Err(fault) => fault,
+        Err(stranger) => stranger,
     };
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if fault == Fault::Missing && is_read && OPEN.contains(&request.uri().path()) {
+    let shows_nothing = stranger == Stranger::Unknown(Fault::Missing);
+    if shows_nothing && is_read && OPEN.contains(&request.uri().path()) {
         return without_details(next.run(request).await.status());
     }
-    let target = request.uri().path();
+    let (target, method) = (request.uri().path(), request.method().as_str());
+    let (kind, rule, detail) = match &stranger {
+        Stranger::Unknown(fault) => (Kind::AuthenticationAttempt, "", fault.detail()),
+        Stranger::TooMany { limit, .. } => (Kind::RateLimitExceeded, limit.as_str(), ""),
+    };
     tracing::info!(
         target,
-        why = fault.detail(),
+        why = detail,
+        limit = rule,
         "refused a call of the admin listener"
     );
     admin.audit.record(&Event {
-        source: peer.as_ref().map(|peer| peer.0.address.ip()),
-        method: request.method().as_str(),
+        source: address,
+        method,
         target,
-        detail: fault.detail(),
-        ..Event::new(Kind::AuthenticationAttempt, Outcome::Denied)
+        rule,
+        detail,
+        ..Event::new(kind, Outcome::Denied)
     });
-    refuse(&fault)
+    match stranger {
+        Stranger::Unknown(fault) => refuse(&fault),
+        Stranger::TooMany {
+            limit,
+            retry_after_s,
+            ..
+        } => refuse_for_now(limit.as_str(), retry_after_s),
+    }
+}
+
+fn refuse_for_now(limit: &str, retry_after_s: u64) -> Response {
+    let message = format!(
+        "too many have come from there who are not known: the limit {limit} is reached; try again in {retry_after_s} s"
+    );
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, &message);
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
+    response
 }
 
 /// The one header; two of them would be read differently by different readers.

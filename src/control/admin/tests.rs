@@ -7,6 +7,7 @@ use crate::control::plane::Answer;
 use crate::control::store::Change;
 use crate::error::Problem;
 use crate::metrics::{Counter, ShardMetrics};
+use crate::policy::rate::Rate;
 
 /// A plane of two shards, of which `answering` answer.
 struct Fake {
@@ -228,7 +229,7 @@ fn a_reload_is_accepted_and_passed_on() {
 }
 
 /// A listener that wants a key.
-fn serve_asking() -> Server {
+fn serve_asking(failures: Option<Rate>) -> Server {
     use crate::policy::auth::{ApiKey, Verifier, hash_of, parse_hash};
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -245,7 +246,13 @@ fn serve_asking() -> Server {
         ..Verifier::default()
     };
     let authenticator = Arc::new(Authenticator::new(verifier, None));
-    let admin = Admin::new(Arc::new(WELL), address, &[]).with_auth(authenticator, Audit::off());
+    let rates = RateOptions {
+        auth_failure: failures,
+        ..RateOptions::default()
+    };
+    let admin = Admin::new(Arc::new(WELL), address, &[])
+        .with_auth(authenticator, Audit::off())
+        .with_rates(&rates, 100);
     runtime.spawn(admin.clone().serve(listener, None));
     Server {
         address,
@@ -256,7 +263,7 @@ fn serve_asking() -> Server {
 
 #[test]
 fn where_a_key_is_asked_for_nothing_is_told_or_done_without_it() {
-    let server = serve_asking();
+    let server = serve_asking(None);
     for request in [
         "GET /metrics",
         "POST /components/reload",
@@ -292,7 +299,7 @@ fn where_a_key_is_asked_for_nothing_is_told_or_done_without_it() {
 
 #[test]
 fn a_probe_without_a_key_is_told_whether_all_is_well_and_no_more() {
-    let server = serve_asking();
+    let server = serve_asking(None);
     for path in ["/healthz", "/readyz"] {
         assert_eq!(server.get(path), (200, "{\"status\":\"ok\"}".to_owned()));
         let wrong = "Host: localhost\r\nAuthorization: Bearer other\r\n";
@@ -303,4 +310,21 @@ fn a_probe_without_a_key_is_told_whether_all_is_well_and_no_more() {
         server.get("/readyz"),
         (503, "{\"status\":\"failing\"}".to_owned())
     );
+}
+
+#[test]
+fn guesses_are_not_looked_at_beyond_the_limit_and_who_is_known_is_served() {
+    let server = serve_asking(Some(Rate::per_hour(3)));
+    let shows = |key: &str| format!("Host: localhost\r\nAuthorization: Bearer {key}\r\n");
+    assert_eq!(server.ask("GET /metrics", &shows("the-key")).0, 200);
+    let guess = |number: usize| server.ask("GET /metrics", &shows(&format!("guess-{number}")));
+    let answers: Vec<u16> = (0..5).map(|number| guess(number).0).collect();
+    assert_eq!(answers, [401, 401, 401, 429, 429]);
+    let (_, head, body) = guess(9);
+    assert!(head.contains("retry-after: 1200"), "{head}");
+    assert!(body.contains("auth_failure_per_second_max"), "{body}");
+    assert_eq!(server.ask("GET /metrics", &shows("the-key")).0, 200);
+    // Probes show nothing, and there is nothing to look at.
+    assert_eq!(server.get("/healthz").0, 200);
+    assert_eq!(server.ask("GET /metrics", "Host: localhost\r\n").0, 401);
 }

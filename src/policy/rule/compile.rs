@@ -6,7 +6,7 @@ use super::argument::Plan;
 use super::spec::{Effect, RuleOptions, RuleSpec, What, Who};
 use super::target::{Target, bit};
 use super::who::{Hierarchy, Whom};
-use super::{Index, Rule, RuleSet};
+use super::{Index, Rule, RuleSet, next_number};
 use crate::limits::{RULE_ARGUMENT_KEYS_MAX, RULE_COUNT_MAX};
 use crate::mcp::Method;
 
@@ -99,6 +99,7 @@ impl RuleSet {
         }
         let denies = rules.iter().filter(|rule| rule.effect == Effect::Deny);
         Self {
+            number: next_number(),
             deny_count: denies.count() as u32,
             rules,
             default,

@@ -33,6 +33,7 @@ mod tests;
 mod who;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -49,9 +50,14 @@ use argument::{Findings, Plan, Truth};
 use target::Target;
 use who::{Scope, Whom, has_scopes};
 
+/// How many sets were made: each has a number of its own.
+static SET_COUNT: AtomicU64 = AtomicU64::new(0);
+
 /// Compiled rules. Immutable, and shared by all shards.
 #[derive(Clone, Debug)]
 pub struct RuleSet {
+    /// Tells its classes from those of other sets.
+    number: u64,
     /// The denies first.
     rules: Vec<Rule>,
     default: Effect,
@@ -115,9 +121,20 @@ pub enum Decision<'r> {
 
 /// Which rules are about a caller: callers of one class are shown the same lists.
 ///
-/// Of one [`RuleSet`]; another set's classes mean nothing to it.
+/// Of one [`RuleSet`]; no class of another set is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Class(pub u128);
+pub struct Class {
+    set: u64,
+    rules: u128,
+}
+
+impl Class {
+    /// A number that classes are spread by.
+    pub fn mixed(self) -> u64 {
+        let number = self.rules as u64 ^ (self.rules >> 64) as u64 ^ self.set;
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+    }
+}
 
 impl RuleSet {
     /// Everything is allowed to everybody.
@@ -128,6 +145,7 @@ impl RuleSet {
     /// No rules, and this default.
     pub fn without_rules(default: Effect) -> Self {
         Self {
+            number: next_number(),
             rules: Vec::new(),
             default,
             plan: Plan::default(),
@@ -213,7 +231,7 @@ impl RuleSet {
                 let (is, may) = is_about(rule);
                 bits = bits << 2 | u128::from(is) << 1 | u128::from(may);
             }
-            return Class(bits);
+            return self.class_of(bits);
         }
         let mut hash = Sha256::new();
         for rule in &self.rules {
@@ -222,7 +240,17 @@ impl RuleSet {
         }
         let mut number = [0; 16];
         number.copy_from_slice(&hash.finalize()[..16]);
-        Class(u128::from_le_bytes(number))
+        self.class_of(u128::from_le_bytes(number))
+    }
+
+    fn class_of(&self, rules: u128) -> Class {
+        let set = self.number;
+        Class { set, rules }
+    }
+
+    /// Whether a class is one of this set.
+    pub fn has(&self, class: Class) -> bool {
+        class.set == self.number
     }
 
     /// The names of the rules, denies first.
@@ -246,6 +274,10 @@ impl RuleSet {
     fn split(&self, list: &[u32]) -> usize {
         list.partition_point(|number| *number < self.deny_count)
     }
+}
+
+fn next_number() -> u64 {
+    SET_COUNT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Index {

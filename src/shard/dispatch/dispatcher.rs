@@ -209,7 +209,7 @@ impl<P> Dispatcher<P> {
         let began = self.clock.raw();
         let catalog = &self.snapshot.load().catalog;
         let rules = &self.shared.rules;
-        let view = (!rules.is_open()).then_some((&**rules, &asker.caller.known.identity));
+        let view = (!rules.is_open()).then_some((&**rules, &*asker.caller.known));
         let planned = plan(catalog, invocation, self.shared.tasks().is_some(), view);
         let lookup_ns = self.clock.delta_as_nanos(began, self.clock.raw());
         metrics.record(Phase::Lookup, lookup_ns);

@@ -22,9 +22,10 @@ use crate::component::{CompletionRef, Component, Job};
 use crate::mcp::headers::param_fields;
 use crate::mcp::route::{ListenFilter, Members, Reference, Retry, TaskRequest};
 use crate::mcp::{Invocation, List, Operation, Reason, ShortName, StateFault};
-use crate::policy::{Identity, RuleSet};
+use crate::policy::RuleSet;
 use crate::wire::json::{Reader, Str};
 
+use super::known::Known;
 pub(super) use calls::{Away, Origin};
 pub(super) use dispatcher::{Alone, Asker, Conversation, Dispatcher, Made};
 pub(super) use ending::{Ending, write_ending};
@@ -100,7 +101,7 @@ pub(super) fn plan<'c, 'b>(
     catalog: &'c Catalog,
     invocation: &Invocation<'b>,
     has_tasks: bool,
-    view: Option<(&RuleSet, &Identity)>,
+    view: Option<(&RuleSet, &Known)>,
 ) -> Result<Plan<'c, 'b>, Reason<'b>> {
     let desk = Desk {
         catalog,
@@ -186,7 +187,7 @@ struct Desk<'c, 'i, 'b> {
     catalog: &'c Catalog,
     invocation: &'i Invocation<'b>,
     has_tasks: bool,
-    view: Option<(&'i RuleSet, &'i Identity)>,
+    view: Option<(&'i RuleSet, &'i Known)>,
 }
 
 impl<'c, 'b> Desk<'c, '_, 'b> {

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use crate::catalog::{Catalog, LIST_TTL_MS, Page};
 use crate::mcp::reply::{self, CacheScope, Hints};
 use crate::mcp::{Era, List, Reason, Revision, WriteId, cursor};
-use crate::policy::{Identity, RuleSet};
+use crate::policy::RuleSet;
+use crate::shard::known::Known;
 use crate::wire::json::Str;
 
 /// What discovery says changes with the components, as the lists do.
@@ -61,7 +62,7 @@ impl<'c> Ready<'c> {
         era: Era,
         list: List,
         cursor: Option<Str<'b>>,
-        (rules, identity): (&RuleSet, &Identity),
+        (rules, known): (&RuleSet, &Known),
     ) -> Result<Self, Reason<'b>> {
         let after = match cursor {
             None => None,
@@ -69,23 +70,23 @@ impl<'c> Ready<'c> {
         };
         let shows = |name: &str| {
             let owner = catalog.owner_of(list, name);
-            owner.is_some_and(|owner| rules.shows(identity, list, name, owner))
+            owner.is_some_and(|owner| rules.shows(&known.identity, list, name, owner))
         };
-        let page = catalog.page_for(era, list, after.as_deref(), shows);
+        let page = catalog.page_for(era, list, after.as_deref(), known.class(rules), shows);
         Ok(page.map_or(Self::Empty, |page| Self::OwnPage(list, page)))
     }
 
     /// What this caller may tell its model.
     pub(super) fn instructions(
         catalog: &'c Catalog,
-        view: Option<(&RuleSet, &Identity)>,
+        view: Option<(&RuleSet, &Known)>,
     ) -> Cow<'c, str> {
-        let Some((rules, identity)) = view else {
+        let Some((rules, known)) = view else {
             return Cow::Borrowed(catalog.instructions());
         };
         catalog.instructions_for(|list, name| {
             let owner = catalog.owner_of(list, name);
-            owner.is_some_and(|owner| rules.shows(identity, list, name, owner))
+            owner.is_some_and(|owner| rules.shows(&known.identity, list, name, owner))
         })
     }
 

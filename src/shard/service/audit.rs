@@ -4,12 +4,11 @@ use sha2::{Digest, Sha256};
 
 use crate::audit::{Event, Kind, Outcome};
 use crate::mcp::Reason;
-use crate::policy::RuleRequest;
+use crate::policy::{RuleRequest, Stranger};
 
 use super::super::known::Caller;
 use super::super::trail::Trail;
 use super::Service;
-use super::identify::Stranger;
 use super::request::Request;
 
 impl Service {

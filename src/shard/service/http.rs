@@ -5,12 +5,12 @@ use std::rc::Rc;
 use crate::mcp::Reason;
 use crate::mcp::route::{self, HttpFacts};
 use crate::metrics::{Counter, Phase};
+use crate::policy::Stranger;
 use crate::wire::http1::response::{self, Body};
 use crate::wire::http1::{Head, Method};
 
 use super::super::endpoint::{self, ALLOW, Early, Resource};
 use super::super::known::Caller;
-use super::identify::Stranger;
 use super::request::{Arrival, Request, facts, is_encoded};
 use super::{Served, Service};
 

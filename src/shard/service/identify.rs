@@ -3,46 +3,15 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::mcp::{Reason, ShortName};
+use crate::mcp::Reason;
 use crate::policy::auth::{Fault, challenge};
-use crate::policy::{Identity, Limited};
+use crate::policy::{Identity, Shows, Stranger};
 use crate::wire::http1::Head;
 
 use super::super::known::{Caller, Known};
 use super::super::memo::Shown;
 use super::request::{Arrival, Request};
 use super::{Served, Service};
-
-/// Why somebody gets no further.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) enum Stranger {
-    /// He is not known.
-    Unknown(Fault),
-    /// Too many come from where he does who are not: nobody has looked at what he shows.
-    TooMany {
-        /// The limit.
-        limit: ShortName,
-        retry_after_ms: u64,
-        /// Units: seconds.
-        retry_after_s: u64,
-    },
-}
-
-impl From<Fault> for Stranger {
-    fn from(fault: Fault) -> Self {
-        Self::Unknown(fault)
-    }
-}
-
-impl From<Limited<'_>> for Stranger {
-    fn from(limited: Limited<'_>) -> Self {
-        Self::TooMany {
-            limit: ShortName::new(limited.limit),
-            retry_after_ms: limited.retry_after_ms,
-            retry_after_s: limited.retry_after_s(),
-        }
-    }
-}
 
 impl Service {
     /// Who asks.
@@ -90,31 +59,20 @@ impl Service {
         Ok(known)
     }
 
-    /// Who shows this, as all shards know it. Whoever is not known has been counted then, once; who is has not.
+    /// Who shows this, as all shards know it.
     fn find(
         &self,
         authorization: Result<Option<&[u8]>, Fault>,
         arrival: Arrival<'_>,
     ) -> Result<Arc<Identity>, Stranger> {
-        let limiter = &self.shared.limiter;
-        let knock = |is_dear| limiter.knock(self.now_ns(), arrival.address, is_dear);
-        let mut knocked = None;
-        let (certificate, now_unix_s) = (arrival.client_certificate, self.unix_s());
-        let found = authorization.map_err(Stranger::from).and_then(|value| {
-            let authenticator = &self.shared.authenticator;
-            authenticator.identify_if(value, certificate, now_unix_s, || {
-                knocked = Some(knock(true)?);
-                Ok(())
-            })
-        });
-        match (&found, knocked) {
-            (Ok(_), Some(knocked)) => knocked.give_back(),
-            (Err(Stranger::Unknown(_)), Some(knocked)) => knocked.keep(),
-            // Seen without verifying anything.
-            (Err(Stranger::Unknown(_)), None) => knock(false)?.keep(),
-            (Ok(_), None) | (Err(Stranger::TooMany { .. }), _) => {}
-        }
-        found
+        let shows = Shows {
+            authorization,
+            certificate: arrival.client_certificate,
+            address: arrival.address,
+            now_unix_s: self.unix_s(),
+            now_ns: self.now_ns(),
+        };
+        shows.identify(&self.shared.authenticator, &self.shared.limiter)
     }
 
     /// A copy of our own, so that shards do not write each other's counts.

@@ -42,7 +42,6 @@ use super::{Message, Shared};
 
 pub(super) use authorize::Subject;
 pub(super) use frame::Frame;
-pub(super) use identify::Stranger;
 use made::Circumstances;
 pub(super) use made::target_of;
 pub(super) use request::{Arrival, Request};

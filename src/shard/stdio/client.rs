@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::mcp::{InlineId, Reason, Subscriptions, Told, reply};
+use crate::mcp::{InlineId, News, Reason, Subscriptions, Told, reply};
 
 use crate::task::{Follow, Record, wire};
 
@@ -75,18 +75,28 @@ impl Client {
             .retain(|listener| listener.id.as_bytes() != id.as_bytes());
     }
 
-    /// Appends a line for each thing that has changed; `is_initialized` says whether the legacy side may be told.
-    pub(super) fn write_news(&mut self, is_initialized: bool, out: &mut Vec<u8>) {
+    /// Appends a line for each thing that has changed; `is_initialized` says whether the legacy side may be told. What it
+    /// `hears` nothing of counts as told.
+    pub(super) fn write_news(
+        &mut self,
+        is_initialized: bool,
+        hears: impl Fn(News<'_>) -> bool,
+        out: &mut Vec<u8>,
+    ) {
         let changes = self.shared.sessions.changes();
         if is_initialized {
             self.told.news(changes, |list| {
-                reply::list_changed::<InlineId>(out, list, None);
-                out.push(b'\n');
+                if hears(News::List(list)) {
+                    reply::list_changed::<InlineId>(out, list, None);
+                    out.push(b'\n');
+                }
                 true
             });
             self.subscriptions.news(|uri| {
-                reply::resource_updated::<InlineId>(out, uri, None);
-                out.push(b'\n');
+                if hears(News::Resource(uri)) {
+                    reply::resource_updated::<InlineId>(out, uri, None);
+                    out.push(b'\n');
+                }
                 true
             });
         }
@@ -99,15 +109,11 @@ impl Client {
         }
         self.tasks.retain(|follow| !follow.is_over());
         for listener in &mut self.listeners {
-            listener.news(
-                changes,
-                |_| true,
-                |message| {
-                    out.extend_from_slice(message);
-                    out.push(b'\n');
-                    true
-                },
-            );
+            listener.news(changes, &hears, |message| {
+                out.extend_from_slice(message);
+                out.push(b'\n');
+                true
+            });
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::audit::{Event, Kind, Outcome};
-use crate::mcp::{Invocation, Method, Reason, ShortName};
+use crate::mcp::{Invocation, Method, Operation, Reason, ShortName};
 use crate::policy::{Decision, RateKeys, RuleRequest};
 
 use super::super::service::Subject;
@@ -30,7 +30,12 @@ impl<W: Write> StdioServer<W> {
         let snapshot = shared.snapshot.load();
         let subject = Subject::of(&invocation.operation);
         let request = subject.request(invocation.method(), &snapshot.catalog);
-        let rule = match shared.rules.decide(&self.caller.known.identity, &request) {
+        let (rules, identity) = (&shared.rules, &self.caller.known.identity);
+        let decision = match invocation.operation {
+            Operation::Subscribe { .. } => rules.decide_following(identity, &request),
+            _ => rules.decide(identity, &request),
+        };
+        let rule = match decision {
             Decision::Allow { rule } => rule.unwrap_or_default(),
             Decision::Deny { rule } => {
                 self.tell_denied(Kind::AuthorizationCheck, &request, rule);
@@ -69,7 +74,7 @@ impl<W: Write> StdioServer<W> {
         )))
     }
 
-    fn tell_denied(&self, kind: Kind, request: &RuleRequest<'_>, rule: Option<&str>) {
+    pub(super) fn tell_denied(&self, kind: Kind, request: &RuleRequest<'_>, rule: Option<&str>) {
         let target = request.tool.or(request.resource).or(request.prompt);
         self.shared.audit.record(&Event {
             principal: self.caller.known.shown(),

@@ -15,6 +15,7 @@ use std::sync::mpsc::Receiver;
 use std::task::Waker;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::audit::Kind;
 use crate::component::{CallOutcome, Outgoing};
 use crate::gateway::Word as UpstreamWord;
 use crate::mcp::reply;
@@ -27,6 +28,7 @@ use crate::metrics::ShardMetrics;
 use crate::task::Word;
 
 use super::Shared;
+use super::audience::Audience;
 use super::dispatch::{
     Asker, Conversation, Dispatcher, Ending, Made, Origin, answer_question, refuse_questions,
     write_ending, write_wait, write_word,
@@ -253,7 +255,14 @@ impl<W: Write> StdioServer<W> {
 
     fn write_news(&mut self) {
         let is_initialized = self.process.is_initialized();
-        self.client.write_news(is_initialized, &mut self.out);
+        let snapshot = self.shared.snapshot.load();
+        let audience = Audience {
+            rules: &self.shared.rules,
+            catalog: &snapshot.catalog,
+            identity: &self.caller.known.identity,
+        };
+        let hears = |news: News<'_>| audience.hears(news);
+        self.client.write_news(is_initialized, hears, &mut self.out);
     }
 
     /// The input has ended: nobody answers questions any longer.
@@ -384,8 +393,19 @@ impl<W: Write> StdioServer<W> {
         let snapshot = self.shared.snapshot.load_full();
         let principal = Principal::ANONYMOUS;
         let catalog = &snapshot.catalog;
-        let (id, mut hears) = (&invocation.id, |_: News<'_>| true);
-        let heard = Listen::new(&self.shared, catalog, principal, id, filter, &mut hears);
+        let audience = Audience {
+            rules: &self.shared.rules,
+            catalog,
+            identity: &self.caller.known.identity,
+        };
+        let (heard, withheld) = audience.ask(|hears| {
+            let id = &invocation.id;
+            Listen::new(&self.shared, catalog, principal, id, filter, hears)
+        });
+        for withheld in withheld {
+            let rule = Some(withheld.rule());
+            self.tell_denied(Kind::AuthorizationCheck, &withheld.request(), rule);
+        }
         let begun = heard.and_then(|(listen, followed)| {
             let mark = self.out.len();
             reply::acknowledged(&mut self.out, &listen.id, &listen.honoured(&followed));
