@@ -188,7 +188,7 @@ impl ComponentSet {
     pub fn tell(&mut self, audit: Audit) {
         for component in self.all() {
             let (name, digest) = (component.name(), component.digest());
-            audit::component(&audit, Kind::ComponentLoad, name, &digest, "");
+            audit::component(&audit, Kind::ComponentLoad, name, digest, "");
         }
         self.audit = audit;
     }

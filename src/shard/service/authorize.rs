@@ -137,7 +137,7 @@ impl Service {
             Ok(trail) => return Ok(trail),
             Err(refused) => refused,
         };
-        let Refused { denied, rule } = refused;
+        let Refused { denied, rule } = *refused;
         let (method, reason) = (invocation.method(), &denied.reason);
         tracing::debug!(principal = caller.known.shown(), method = method.name(), %reason, "denied");
         // Whose it is does not matter any more.
@@ -153,7 +153,7 @@ impl Service {
         caller: &Caller,
         invocation: &Invocation<'b>,
         subject: &Subject<'_>,
-    ) -> Result<Option<Box<Trail>>, Refused<'b>> {
+    ) -> Result<Option<Box<Trail>>, Box<Refused<'b>>> {
         let (now_ns, shared) = (self.now_ns(), &self.shared);
         let catalog = &self.dispatcher.snapshot.load().catalog;
         let request = subject.request(invocation.method(), catalog);
@@ -189,20 +189,20 @@ struct Refused<'b> {
     rule: Box<str>,
 }
 
-impl From<Limited<'_>> for Refused<'_> {
+impl From<Limited<'_>> for Box<Refused<'_>> {
     fn from(limited: Limited<'_>) -> Self {
         let retry_after = limited.retry_after_s().to_string();
         let reason = Reason::RateLimited {
             limit: ShortName::new(limited.limit),
             retry_after_ms: limited.retry_after_ms,
         };
-        Self {
+        Box::new(Refused {
             denied: Denied {
                 reason,
                 field: Some(("Retry-After", retry_after)),
             },
             rule: limited.limit.into(),
-        }
+        })
     }
 }
 
@@ -211,7 +211,7 @@ fn allowing<'r, 'b>(
     decision: Decision<'r>,
     method: Method,
     resource: Option<&Resource>,
-) -> Result<&'r str, Refused<'b>> {
+) -> Result<&'r str, Box<Refused<'b>>> {
     let (reason, field, rule) = match decision {
         Decision::Allow { rule } => return Ok(rule.unwrap_or_default()),
         Decision::Deny { rule } => {
@@ -228,10 +228,10 @@ fn allowing<'r, 'b>(
             (reason, Some(("WWW-Authenticate", text)), rule)
         }
     };
-    Err(Refused {
+    Err(Box::new(Refused {
         denied: Denied { reason, field },
         rule: rule.into(),
-    })
+    }))
 }
 
 #[cfg(test)]
