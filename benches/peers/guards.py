@@ -72,6 +72,6 @@ def start(options, programs, folder, servers, contenders):
             command += ["--config", str(configuration(folder, keys, parts))]
         servers.append(Server(f"margay {name}", command, port, folder))
         contenders.append(Contender(f"margay {name}", servers[-1], MODERN, options.tool))
-        if parts:
-            contenders[-1].headers["Authorization"] = f"Bearer {shown}"
+        # Shown to all of them, so that each is sent the same bytes.
+        contenders[-1].headers["Authorization"] = f"Bearer {shown}"
         contenders[-1].check_answers()
