@@ -100,14 +100,12 @@ fn neutral(criterion: &mut Criterion) {
         ("accents", "São João não é só em Évora — né? ☀️ ", false),
         (
             "line ends",
-            r"one line of a log, as logs have them
-",
+            "one line of a log, as logs have them\\n",
             false,
         ),
         (
             "colours",
-            r"[31mred[0m and plain text
-",
+            "\\u001b[31mred\\u001b[0m and plain text\\n",
             true,
         ),
     ] {

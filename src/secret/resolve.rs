@@ -85,13 +85,11 @@ impl Unresolved {
     /// One line for the operator.
     pub fn into_problem(self, thing: &str, from: &SecretRef) -> Problem {
         let remedy = self.remedy(from);
-        Problem::operator(
-            exit::CONFIG,
-            thing,
-            from.to_string(),
-            self.to_string(),
-            remedy,
-        )
+        let rule = match (&self, from) {
+            (Self::Missing, SecretRef::Environment(_)) => "is not set".to_owned(),
+            _ => self.to_string(),
+        };
+        Problem::operator(exit::CONFIG, thing, from.to_string(), rule, remedy)
     }
 
     fn remedy(&self, from: &SecretRef) -> String {
