@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use chain::{CHECKPOINT, FRAME_BYTES_MAX, Hash, Key, Line, Link, Purpose};
 pub use choice::Choice;
 pub use event::{Event, Kind, Outcome};
-pub use line::{MEMBERS_BYTES_MAX, TEXT_BYTES_MAX, read_hex, write_hex, write_members};
+pub use line::{MEMBERS_BYTES_MAX, TEXT_BYTES_MAX, hex, read_hex, write_hex, write_members};
 pub use time::write_iso;
 pub use verify::{CHECKPOINT_LINES, Fault, Finding, Head, Report, Verifier};
 

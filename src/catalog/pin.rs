@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use unicode_security::confusable_detection::skeleton;
 
+use crate::audit::hex;
+
 /// The members of a tool that a model or a client acts on.
 const PINNED: [&str; 5] = [
     "title",
@@ -198,10 +200,6 @@ fn write_canonical(value: &Value, out: &mut String) {
         }
         other => out.push_str(&other.to_string()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

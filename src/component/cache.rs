@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::audit::hex;
 use crate::error::{Problem, exit};
 use crate::mem::{SealKey, Sealed};
 
@@ -207,15 +208,4 @@ impl Hasher for Sha256Hasher {
     fn finish(&self) -> u64 {
         0
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

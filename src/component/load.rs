@@ -11,10 +11,11 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component as Compiled;
 
+use crate::audit::hex;
 use crate::limits::EPOCH_TICK;
 use crate::mcp::Revision;
 
-use super::cache::{Lookup, hex};
+use super::cache::Lookup;
 use super::call::Control;
 use super::engine::{EngineChoice, EngineMode, WASM_PAGE_BYTES};
 use super::grant::{Grants, Guard};

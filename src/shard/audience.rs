@@ -26,6 +26,12 @@ pub(super) struct Withheld {
 }
 
 impl Withheld {
+    /// Why, as whoever asks for it is told.
+    pub(super) fn reason(&self) -> Reason<'static> {
+        let (method, rule) = (self.method, None);
+        Reason::Forbidden { method, rule }
+    }
+
     /// What he would have had to ask for.
     pub(super) fn request(&self) -> RuleRequest<'_> {
         RuleRequest {
@@ -145,9 +151,8 @@ impl Service {
         };
         let (done, withheld) = audience.ask(|hears| act(self, &snapshot.catalog, hears));
         for withheld in withheld {
-            let (method, rule) = (withheld.method, None);
-            let reason = Reason::Forbidden { method, rule };
-            self.tell_denied(caller, &withheld.request(), &reason, withheld.rule());
+            let (request, reason) = (withheld.request(), withheld.reason());
+            self.tell_denied(caller, &request, &reason, withheld.rule());
         }
         done
     }

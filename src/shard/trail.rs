@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::audit::{Event, Kind, Outcome};
 use crate::catalog::Catalog;
-use crate::mcp::Method;
+use crate::mcp::{Method, Reason};
 use crate::policy::RuleRequest;
 
 use super::known::Caller;
@@ -73,5 +73,28 @@ impl Trail {
             detail: outcome,
             ..Event::new(kind, ending)
         }
+    }
+}
+
+/// The rules, or a limit, have refused a request.
+pub(super) fn denied<'e>(
+    caller: &'e Caller,
+    request: &RuleRequest<'e>,
+    reason: &Reason<'_>,
+    rule: &'e str,
+) -> Event<'e> {
+    let kind = match reason {
+        Reason::RateLimited { .. } => Kind::RateLimitExceeded,
+        _ => Kind::AuthorizationCheck,
+    };
+    let target = request.tool.or(request.resource).or(request.prompt);
+    Event {
+        principal: caller.known.shown(),
+        source: caller.address,
+        method: request.method.name(),
+        target: target.unwrap_or_default(),
+        rule,
+        arguments_hash: request.arguments.map(|text| Sha256::digest(text).into()),
+        ..Event::new(kind, Outcome::Denied)
     }
 }

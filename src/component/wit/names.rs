@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::audit::hex;
 use crate::limits::TOOL_NAME_BYTES_MAX;
 
 /// Characters of a digest that keep shortened names apart.
@@ -37,7 +38,7 @@ fn shortened(name: String) -> String {
     if name.len() <= TOOL_NAME_BYTES_MAX {
         return name;
     }
-    let digest = super::super::cache::hex(&Sha256::digest(name.as_bytes())[..SUFFIX_BYTES / 2]);
+    let digest = hex(&Sha256::digest(name.as_bytes())[..SUFFIX_BYTES / 2]);
     // Normalised names are ASCII: any byte is a character boundary.
     format!(
         "{}_{digest}",

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::discover::{Found, canonical, discover};
 use super::store::Store;
+use crate::control::auth::now_unix_s;
 use crate::control::fetch::{Fetch, FetchError, Post};
 use crate::secret::{Resolve, Secret, SecretRef, Shape};
 use crate::upstream::credential::{
@@ -295,11 +295,6 @@ impl Account {
         let issuer = issuer.to_owned();
         self.store.change(|memory| memory.issuer = Some(issuer))
     }
-}
-
-pub(super) fn now_unix_s() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_secs())
 }
 
 /// A number that nobody has used before.

@@ -2,13 +2,14 @@
 //! issuer, and what gets the next token.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::secrets::replace;
 use crate::upstream::credential::Registered;
 
 /// The folder in the state directory.
@@ -102,29 +103,14 @@ impl Store {
             .recursive(true)
             .mode(0o700)
             .create(folder)?;
-        let mut suffix = [0; 8];
-        getrandom::fill(&mut suffix).map_err(io::Error::other)?;
-        let temporary = folder.join(format!(".{:016x}.tmp", u64::from_ne_bytes(suffix)));
-        let written = (|| {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            file.write_all(&serde_json::to_vec_pretty(memory)?)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &self.path)?;
-            File::open(folder)?.sync_all()
-        })();
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+        replace(&self.path, &serde_json::to_vec_pretty(memory)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

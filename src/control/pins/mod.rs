@@ -9,10 +9,11 @@ mod file;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::audit::{Audit, Event, Kind, Outcome};
 use crate::catalog::pin::{Definition, Judge, Source, Twins};
+use crate::control::auth::now_unix_s;
 use crate::error::{Problem, exit};
 
 pub use file::{Pin, PinFile, Seen};
@@ -160,9 +161,13 @@ impl Judge for Pins {
             .as_str()
             .unwrap_or_default()
             .to_owned();
-        let seen = state
-            .file
-            .see(&source, &name, definition, options.accepts_new, unix_s());
+        let seen = state.file.see(
+            &source,
+            &name,
+            definition,
+            options.accepts_new,
+            now_unix_s(),
+        );
         state.is_dirty |= seen.is_news;
         let fate = if blocks {
             "is blocked"
@@ -233,16 +238,11 @@ pub fn approve(path: &Path, name: Option<&str>, sha256: Option<&str>) -> Result<
             format!("name one of them: {}", meant.join(", ")),
         ));
     }
-    let approved = file.approve(name, sha256, unix_s());
+    let approved = file.approve(name, sha256, now_unix_s());
     if !approved.is_empty() {
         file.write(path)?;
     }
     Ok(approved)
-}
-
-fn unix_s() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

@@ -25,6 +25,7 @@ use crate::upstream::credential::AuthSettings;
 use crate::upstream::settings::{HeaderValue, Transport};
 
 use super::config::Config;
+pub(super) use private::replace;
 use store::Stamp;
 pub use store::{Entries, SecretStore, StorePlace};
 

@@ -56,7 +56,7 @@ pub(super) fn read_up_to(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>,
 }
 
 /// Puts a file of this content there, for its owner alone: whole or not at all, and durable when it answers.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(in super::super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (directory, temporary) = write_beside(path, bytes)?;
     let renamed = fs::rename(&temporary, path);
     if renamed.is_err() {

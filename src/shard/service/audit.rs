@@ -1,13 +1,11 @@
 //! What the audit log is told by a shard. Nothing here waits; without a log nothing is made.
 
-use sha2::{Digest, Sha256};
-
 use crate::audit::{Event, Kind, Outcome};
 use crate::mcp::Reason;
 use crate::policy::{RuleRequest, Stranger};
 
 use super::super::known::Caller;
-use super::super::trail::Trail;
+use super::super::trail::{Trail, denied};
 use super::Service;
 use super::request::Request;
 
@@ -60,20 +58,7 @@ impl Service {
         reason: &Reason<'_>,
         rule: &str,
     ) {
-        let kind = match reason {
-            Reason::RateLimited { .. } => Kind::RateLimitExceeded,
-            _ => Kind::AuthorizationCheck,
-        };
-        let target = request.tool.or(request.resource).or(request.prompt);
-        self.record(&Event {
-            principal: caller.known.shown(),
-            source: caller.address,
-            method: request.method.name(),
-            target: target.unwrap_or_default(),
-            rule,
-            arguments_hash: request.arguments.map(|text| Sha256::digest(text).into()),
-            ..Event::new(kind, Outcome::Denied)
-        });
+        self.record(&denied(caller, request, reason, rule));
     }
 
     /// A legacy session has begun or was ended. Its id is a credential, and stays out of the log.

@@ -11,11 +11,11 @@ use crate::policy::{Decision, Limited, RateKeys, RuleRequest};
 
 use super::super::known::Caller;
 use super::super::trail::Trail;
-use super::Service;
+use super::{Service, Shared};
 
 /// Why not, and what the head of the answer says of it.
-pub(super) struct Denied<'b> {
-    pub(super) reason: Reason<'b>,
+pub(in super::super) struct Denied<'b> {
+    pub(in super::super) reason: Reason<'b>,
     pub(super) field: Option<(&'static str, String)>,
 }
 
@@ -76,7 +76,7 @@ impl<'b> Subject<'b> {
     }
 
     /// The same, whoever has it.
-    fn request_of_none(&self, method: Method) -> RuleRequest<'_> {
+    pub(in super::super) fn request_of_none(&self, method: Method) -> RuleRequest<'_> {
         RuleRequest {
             tool: self.tool.as_deref(),
             resource: self.resource.as_deref(),
@@ -133,8 +133,15 @@ impl Service {
             });
         }
         let subject = Subject::of(&invocation.operation);
-        let refused = match self.judge(caller, invocation, &subject) {
-            Ok(trail) => return Ok(trail),
+        let now_ns = self.now_ns();
+        let catalog = &self.dispatcher.snapshot.load().catalog;
+        let refused = match judge(&self.shared, catalog, caller, invocation, &subject, now_ns) {
+            Ok((request, rule)) => {
+                let called = Event::new(Kind::ComponentInvocation, Outcome::Ok);
+                let is_told = self.audit.as_ref().is_some_and(|log| log.wants(&called));
+                let is_told = is_told && Trail::is_kept_of(invocation.method());
+                return Ok(is_told.then(|| Trail::of(caller, &request, catalog, rule)));
+            }
             Err(refused) => refused,
         };
         let Refused { denied, rule } = *refused;
@@ -145,48 +152,48 @@ impl Service {
         self.tell_denied(caller, &request, reason, &rule);
         Err(denied)
     }
+}
 
-    /// What the rules and the limits say. Borrows what all shards have in common instead of counting references to it: they would
-    /// write that count for each other.
-    fn judge<'b>(
-        &mut self,
-        caller: &Caller,
-        invocation: &Invocation<'b>,
-        subject: &Subject<'_>,
-    ) -> Result<Option<Box<Trail>>, Box<Refused<'b>>> {
-        let (now_ns, shared) = (self.now_ns(), &self.shared);
-        let catalog = &self.dispatcher.snapshot.load().catalog;
-        let request = subject.request(invocation.method(), catalog);
-        let identity = &caller.known.identity;
-        let decision = match invocation.operation {
-            Operation::Subscribe { .. } => shared.rules.decide_following(identity, &request),
-            _ => shared.rules.decide(identity, &request),
-        };
-        let resource = shared.authenticator.resource();
-        let rule = allowing(decision, invocation.method(), resource)?;
-        let is_known = request.component.is_some() || request.upstream.is_some();
-        let keys = RateKeys {
-            principal: caller.principal(),
-            address: caller.address,
-            session: invocation.session,
-            tool: request.tool.filter(|_| is_known),
-            component: request.component,
-            upstream: request.upstream,
-            tier: identity.tier.as_deref(),
-            ..RateKeys::new(invocation.method())
-        };
-        shared.limiter.check(now_ns, &keys)?;
-        let called = Event::new(Kind::ComponentInvocation, Outcome::Ok);
-        let is_told = self.audit.as_ref().is_some_and(|log| log.wants(&called));
-        let is_told = is_told && Trail::is_kept_of(invocation.method());
-        Ok(is_told.then(|| Trail::of(caller, &request, catalog, rule)))
-    }
+/// What the rules and the limits say of somebody's request: the request as they were asked about it, and the rule that allows it; `""`
+/// where none is needed. Borrows what all shards have in common instead of counting references to it: they would write that count for
+/// each other.
+///
+/// Errors: the rules deny it, want more scopes for it, or it is one too many.
+pub(in super::super) fn judge<'s, 'b>(
+    shared: &'s Shared,
+    catalog: &'s Catalog,
+    caller: &Caller,
+    invocation: &Invocation<'b>,
+    subject: &'s Subject<'_>,
+    now_ns: u64,
+) -> Result<(RuleRequest<'s>, &'s str), Box<Refused<'b>>> {
+    let request = subject.request(invocation.method(), catalog);
+    let identity = &caller.known.identity;
+    let decision = match invocation.operation {
+        Operation::Subscribe { .. } => shared.rules.decide_following(identity, &request),
+        _ => shared.rules.decide(identity, &request),
+    };
+    let resource = shared.authenticator.resource();
+    let rule = allowing(decision, invocation.method(), resource)?;
+    let is_known = request.component.is_some() || request.upstream.is_some();
+    let keys = RateKeys {
+        principal: caller.principal(),
+        address: caller.address,
+        session: invocation.session,
+        tool: request.tool.filter(|_| is_known),
+        component: request.component,
+        upstream: request.upstream,
+        tier: identity.tier.as_deref(),
+        ..RateKeys::new(invocation.method())
+    };
+    shared.limiter.check(now_ns, &keys)?;
+    Ok((request, rule))
 }
 
 /// Why not, and which rule or limit says so.
-struct Refused<'b> {
-    denied: Denied<'b>,
-    rule: Box<str>,
+pub(in super::super) struct Refused<'b> {
+    pub(in super::super) denied: Denied<'b>,
+    pub(in super::super) rule: Box<str>,
 }
 
 impl From<Limited<'_>> for Box<Refused<'_>> {

@@ -40,7 +40,7 @@ use super::memo::Memo;
 use super::stream::Stream;
 use super::{Message, Shared};
 
-pub(super) use authorize::Subject;
+pub(super) use authorize::{Refused, Subject, judge};
 pub(super) use frame::Frame;
 use made::Circumstances;
 pub(super) use made::target_of;

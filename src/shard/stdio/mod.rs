@@ -15,7 +15,6 @@ use std::sync::mpsc::Receiver;
 use std::task::Waker;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::audit::Kind;
 use crate::component::{CallOutcome, Outgoing};
 use crate::gateway::Word as UpstreamWord;
 use crate::mcp::reply;
@@ -403,8 +402,7 @@ impl<W: Write> StdioServer<W> {
             Listen::new(&self.shared, catalog, principal, id, filter, hears)
         });
         for withheld in withheld {
-            let rule = Some(withheld.rule());
-            self.tell_denied(Kind::AuthorizationCheck, &withheld.request(), rule);
+            self.tell_denied(&withheld.request(), &withheld.reason(), withheld.rule());
         }
         let begun = heard.and_then(|(listen, followed)| {
             let mark = self.out.len();
